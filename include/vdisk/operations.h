@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The operations on whole images. Each is a free function, takes an OperationControl, and may be called from any
+// thread; none changes a source image.
+#pragma once
+
+#include <vdisk/control.h>
+#include <vdisk/disk.h>
+#include <vdisk/error.h>
+#include <vdisk/image_info.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace vdisk::inline v1 {
+
+/// What `inspect` found: everything that could be known, and the first error that stopped it, if any.
+struct Inspection {
+  ImageInfo info;
+  std::optional<Error> error;
+};
+
+/// Describes the image at `path` as far as its damage allows. With `options.no_parents` unset it also looks for
+/// the parent of a differencing image; a missing parent is told in `info.parent`, and is no error here.
+Inspection inspect(const std::string& path, const OpenOptions& options = {});
+
+/// The same for the whole chain, leaf first; ends after the first image that has an error.
+std::vector<Inspection> inspect_chain(const std::string& path, const OpenOptions& options = {});
+
+/// One thing that is wrong, or worth knowing, about an image.
+struct Finding {
+  enum class Severity {
+    kNote,     ///< Legal, but unusual (a stale path, a missing second copy of something rebuildable).
+    kWarning,  ///< Redundancy or space is lost (one bad header, leaked space); the data is whole.
+    kDamage,   ///< The image breaks its specification; some reader will fail or read wrong bytes.
+  };
+  Severity severity = Severity::kDamage;
+  std::string path;     ///< The file.
+  std::string fault;    ///< Id of the fault row ("vhdx.bat.overlap").
+  Win32Code code = 0;
+  std::string message;  ///< What, where (offset, value), and what to do.
+};
+
+/// Result of `check`.
+struct CheckReport {
+  std::vector<Finding> findings;      ///< At most `kMostFindings`; more are only counted.
+  std::uint64_t findings_total = 0;
+  std::uint64_t blocks_total = 0;      ///< Payload blocks of the checked files.
+  std::uint64_t blocks_allocated = 0;
+  std::uint64_t leaked_bytes = 0;      ///< File space that nothing refers to.
+  static constexpr std::size_t kMostFindings = 1000;
+  bool damaged() const noexcept;       ///< Any finding of severity kDamage.
+};
+
+/// Reads everything that `Disk::open` defers: the whole BAT and bitmap graph, overlaps, leaks, the log, redundant
+/// copies; with `chain`, the same for every parent and the links between them. Never writes. Fails only when the
+/// file cannot be read at all (2, 3, 5, 32, 1117) or is of no known format; damage is in the report.
+Result<CheckReport> check(const std::string& path, const OpenOptions& options, bool chain,
+                          const OperationControl& control);
+
+/// Where `convert_to_raw` writes.
+struct RawTarget {
+  std::string path;  ///< A new file (80, ERROR_FILE_EXISTS, if it is there); "-" is standard output as a stream.
+};
+
+/// Writes the disk's content as raw bytes: a sparse file, or a stream with every byte. A failed or cancelled
+/// conversion leaves no file. Durability: the file and its folder are flushed before success is returned.
+Status convert_to_raw(const Disk& source, const RawTarget& target, const OperationControl& control);
+
+/// Result of `diff`.
+struct Difference {
+  bool same = true;
+  std::optional<DiskOffset> first;       ///< First byte that differs, or where the shorter disk ends.
+  std::uint64_t different_bytes = 0;     ///< Counted in whole sectors of 512 bytes; the size difference included.
+};
+
+/// Compares the content that two disks show; a longer disk whose rest reads as zeros still counts as different.
+Result<Difference> diff(const Disk& a, const Disk& b, const OperationControl& control);
+
+}  // namespace vdisk::v1

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Where a child's parent may be: turns the paths that Windows recorded into files here, in the order and under the
+// policy of ParentSearch.
+#pragma once
+
+#include <vdisk/disk.h>
+#include <vdisk/image_info.h>
+
+#include <string>
+#include <vector>
+
+namespace vdisk {
+
+/// One file that is to be tried as the parent.
+struct ParentPath {
+  std::string path;    ///< A Linux path, resolved against the child's folder.
+  std::string origin;  ///< Why: "relative_path '.\base.vhdx'", "--parent-dir /images", …
+  /// Set for `..` and absolute paths: only an image whose identity matches the linkage may be taken.
+  bool needs_identity = false;
+};
+
+struct ParentPaths {
+  std::vector<ParentPath> to_try;     ///< In order; no duplicates.
+  /// What the policy kept from being tried, with the option that would allow it, for the message.
+  std::vector<std::string> withheld;
+};
+
+/// Candidates for the parent of the image at `child_path`. Names are matched exactly first, then without regard to
+/// case, component by component. Touches the file system only to list folders for that.
+ParentPaths find_parent_paths(const std::string& child_path, const ParentLocator& locator, const ParentSearch& search);
+
+/// What a path that a caller or an image wrote in Windows' way means here: separators turned, "\\?\" removed, drive
+/// letters and UNC shares through the map. Unset when it needs a mapping that is not there.
+struct WindowsPath {
+  std::optional<std::string> path;
+  std::string missing_map;  ///< "C:" or "\\server\share" when `path` is unset.
+  bool absolute = false;
+};
+WindowsPath translate_windows_path(std::string_view recorded, const ParentSearch& search);
+
+}  // namespace vdisk

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The seam between the engine and the formats. An Image is one file, parsed: it maps disk offsets to file offsets
+// and never moves payload. A Format is one row of functions; registry.h lists them all.
+#pragma once
+
+#include <vdisk/control.h>
+#include <vdisk/disk.h>
+#include <vdisk/image_info.h>
+#include <vdisk/operations.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/fault.h"
+#include "format/run.h"
+#include "io/file.h"
+
+namespace vdisk {
+
+struct Format;
+
+/// What an image says about itself once it is open; never changes while it is open.
+struct ImageProperties {
+  DiskType type = DiskType::kFixed;
+  DiskGeometry geometry;
+  Guid identifier;       ///< What children record as their parent's identity; zero if the format has none.
+  Guid virtual_disk_id;  ///< Zero if the format has none.
+  std::string creator;
+  bool dirty_log = false;  ///< The file held a log to replay when it was opened.
+  std::optional<ParentLocator> parent;  ///< Set exactly for differencing images.
+  std::vector<std::pair<std::string, std::string>> details;
+  std::vector<std::string> notes;
+  /// VHD: the recorded time of the file's own footer (parent_timestamp checks compare the parent file's mtime).
+  std::optional<std::uint32_t> timestamp;
+  bool read_only = false;  ///< The image itself allows no writing (ISO; a VHD whose copies disagree).
+};
+
+struct ImageOpen {
+  bool writable = false;
+  Limits limits;
+  TraceSink trace;
+};
+
+/// One open image file. Thread rule: resolve_read and allocated_bytes from any number of threads at once.
+class Image {
+ public:
+  virtual ~Image() = default;
+  Image() = default;
+  Image(const Image&) = delete;
+  Image& operator=(const Image&) = delete;
+
+  virtual const Format& format() const noexcept = 0;
+  virtual const ImageProperties& properties() const noexcept = 0;
+  /// The file that runs of source kFile refer to: the one opened, or an overlay of its dirty log.
+  virtual File& file() const noexcept = 0;
+
+  /// Says where the bytes of `range` are. Fills `runs` (cleared first) from the range's beginning until the range
+  /// or the list ends, and returns the number of bytes covered (more than 0). Loads and validates table pages on
+  /// first touch; over pages already loaded it takes no lock and allocates nothing.
+  /// REQUIRES: the range is not empty and lies inside the disk. Ranges need no alignment.
+  virtual Result<std::uint64_t> resolve_read(DiskRange range, RunList& runs) = 0;
+
+  /// Payload bytes that this file itself holds; reads the whole block table.
+  virtual Result<std::uint64_t> allocated_bytes() = 0;
+};
+
+/// Collects what check finds; keeps at most CheckReport::kMostFindings and counts the rest.
+class CheckSink {
+ public:
+  CheckSink(CheckReport& report, std::string path) : report_(report), path_(std::move(path)) {}
+
+  template <class... Args>
+  void add(Finding::Severity severity, const Fault& fault, fmt::format_string<Args...> format, Args&&... args) {
+    add_text(severity, fault, fmt::format(format, std::forward<Args>(args)...));
+  }
+  /// An error that ended an examination, as a finding of kDamage.
+  void add(const Error& error);
+  void add_text(Finding::Severity severity, const Fault& fault, std::string message);
+  CheckReport& report() noexcept { return report_; }
+  const std::string& path() const noexcept { return path_; }
+
+ private:
+  CheckReport& report_;
+  std::string path_;
+};
+
+/// How sure a format is that a file is its own.
+enum class Probe {
+  kNo,
+  kYes,  ///< Its signature is there, even if damaged behind it.
+};
+
+struct Format {
+  FormatId id;
+  std::string_view name;                         ///< "vhdx": the word of --format and of JSON.
+  std::span<const std::string_view> extensions;  ///< Lower case, without the dot.
+  bool has_parents;                              ///< Differencing images exist.
+
+  /// Looks at signatures only; never fails on damage, only on I/O.
+  Result<Probe> (*probe)(File& file);
+  /// Parses the image. Writes nothing, except to replay a dirty log when `options.writable`.
+  Result<std::unique_ptr<Image>> (*open)(std::unique_ptr<File> file, const ImageOpen& options);
+  /// Describes as much as damage allows into `info` (format, sizes, ids, locator in `info.parent`, details); the
+  /// first obstacle is returned. Leaves `path`, `file_size_bytes` and `change_tracking_files` to the caller.
+  Status (*inspect)(File& file, const ImageOpen& options, ImageInfo& info);
+  /// Examines everything that open defers, also where open would refuse. Never writes. Fails only on I/O errors
+  /// and cancellation; damage goes to `sink`.
+  Status (*check)(File& file, const ImageOpen& options, CheckSink& sink, const OperationControl& control);
+  FaultTable faults;
+};
+
+/// Fills `info` from an open image's properties (everything but path, file size, allocation and tracking files).
+void describe(const Image& image, ImageInfo& info);
+
+}  // namespace vdisk

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "format/paged_table.h"
+
+#include <algorithm>
+
+#include "base/checked.h"
+#include "base/crc32c.h"
+
+namespace vdisk {
+
+namespace {
+constinit const PagedTable::Page kZeroPage{};
+}  // namespace
+
+PagedTable::PagedTable(std::uint64_t page_count, std::uint64_t most_bytes, Loader loader)
+    : page_count_(page_count),
+      most_bytes_(most_bytes),
+      loader_(std::move(loader)),
+      directory_(divide_up(page_count, kLeafPages)) {}
+
+PagedTable::~PagedTable() {
+  for (auto& slot : directory_) {
+    Leaf* leaf = slot.load(std::memory_order_relaxed);
+    if (leaf == nullptr) continue;
+    for (auto& entry : leaf->pages) {
+      const Page* page = entry.load(std::memory_order_relaxed);
+      if (page != &kZeroPage) delete page;
+    }
+    delete leaf;
+  }
+}
+
+bool PagedTable::is_zero(const Page* page) noexcept { return page == &kZeroPage; }
+
+Result<const PagedTable::Page*> PagedTable::load(std::uint64_t page_number) {
+  VDISK_ASSERT(page_number < page_count_);
+  auto fresh = std::make_unique_for_overwrite<Page>();
+  VDISK_TRY(loader_(page_number, std::span<std::byte, kPageBytes>(fresh->bytes)));
+  const Page* page = &kZeroPage;
+  if (!is_all_zero(fresh->bytes)) {
+    if (loaded_bytes_.fetch_add(kPageBytes, std::memory_order_relaxed) + kPageBytes > most_bytes_) {
+      loaded_bytes_.fetch_sub(kPageBytes, std::memory_order_relaxed);
+      return fail(faults::kMemory, "table page {} would exceed the limit of {} cached bytes; raise Limits::table_bytes",
+                  page_number, most_bytes_);
+    }
+    page = fresh.release();
+  }
+
+  auto& slot = directory_[page_number / kLeafPages];
+  Leaf* leaf = slot.load(std::memory_order_acquire);
+  if (leaf == nullptr) {
+    auto fresh_leaf = std::make_unique<Leaf>();
+    if (slot.compare_exchange_strong(leaf, fresh_leaf.get(), std::memory_order_acq_rel)) leaf = fresh_leaf.release();
+  }
+  const Page* kept = nullptr;
+  if (leaf->pages[page_number % kLeafPages].compare_exchange_strong(kept, page, std::memory_order_acq_rel)) {
+    return page;
+  }
+  if (page != &kZeroPage) {  // Another thread was first.
+    loaded_bytes_.fetch_sub(kPageBytes, std::memory_order_relaxed);
+    delete page;
+  }
+  return kept;
+}
+
+}  // namespace vdisk
