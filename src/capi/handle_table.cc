@@ -76,7 +76,7 @@ Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle) {
 
 }  // namespace vdisk::capi
 
-VIRTDISK_EXPORT BOOL CloseHandle(HANDLE handle) {
+BOOL CloseHandle(HANDLE handle) {
   if (vdisk::capi::HandleTable::instance().remove(handle)) return TRUE;
   SetLastError(ERROR_INVALID_HANDLE);
   return FALSE;

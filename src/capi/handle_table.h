@@ -3,16 +3,18 @@
 // Handles: numbers that stand for open disks. A stale or invented handle is recognised, never followed.
 #pragma once
 
+#include <vdisk/disk.h>
 #include <virtdisk.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <vdisk/disk.h>
+#include <vector>
 
 #include "base/mutex.h"
 #include "capi/access.h"
+#include "io/file.h"
 
 namespace vdisk::capi {
 
@@ -21,6 +23,7 @@ namespace vdisk::capi {
 struct OpenHandle {
   std::string path;            ///< The image, as a path here.
   std::optional<Disk> disk;    ///< Unset for a file opened with BLANK_FILE.
+  std::unique_ptr<File> blank; ///< Set for one: keeps its lock.
   FormatId format = FormatId::kVhd;
   Access access;
   OpenOptions options;         ///< With which `disk` was opened; parents are looked for in the same way.

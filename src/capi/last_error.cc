@@ -28,7 +28,7 @@ DWORD explain(const Error& error) noexcept {
 
 using namespace vdisk::capi;
 
-VIRTDISK_EXPORT const char* VirtdiskGetLastErrorText(void) { return explanation.c_str(); }
+const char* VirtdiskGetLastErrorText(void) { return explanation.c_str(); }
 
-VIRTDISK_EXPORT DWORD GetLastError(void) { return last_error; }
-VIRTDISK_EXPORT void SetLastError(DWORD code) { last_error = code; }
+DWORD GetLastError(void) { return last_error; }
+void SetLastError(DWORD code) { last_error = code; }

@@ -18,7 +18,7 @@ DWORD not_built(const char* name) {
 }  // namespace
 
 #define VDISK_NOT_BUILT(name, ...) \
-  VIRTDISK_EXPORT DWORD WINAPI name(__VA_ARGS__) { return not_built(#name); }
+  DWORD WINAPI name(__VA_ARGS__) { return not_built(#name); }
 
 VDISK_NOT_BUILT(AddVirtualDiskParent, HANDLE, PCWSTR)
 VDISK_NOT_BUILT(ApplySnapshotVhdSet, HANDLE, const PAPPLY_SNAPSHOT_VHDSET_PARAMETERS, APPLY_SNAPSHOT_VHDSET_FLAG)
