@@ -31,6 +31,7 @@ void describe(const Image& image, ImageInfo& info) {
   if (!properties.virtual_disk_id.is_zero()) info.virtual_disk_id = properties.virtual_disk_id;
   info.creator = properties.creator;
   info.dirty_log = properties.dirty_log;
+  info.payload_4k_aligned = properties.payload_4k_aligned;
   if (properties.parent) {
     info.parent.emplace();
     info.parent->locator = *properties.parent;

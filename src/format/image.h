@@ -38,6 +38,7 @@ struct ImageProperties {
   std::vector<std::string> notes;
   /// VHD: the recorded time of the file's own footer (parent_timestamp checks compare the parent file's mtime).
   std::optional<std::uint32_t> timestamp;
+  bool payload_4k_aligned = true;  ///< Payload blocks lie at multiples of 4 KiB in the file.
   bool read_only = false;  ///< The image itself allows no writing (ISO; a VHD whose copies disagree).
 };
 
