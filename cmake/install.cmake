@@ -20,6 +20,8 @@ if(TARGET virtdisk)
   install(FILES ${CMAKE_BINARY_DIR}/virtdiskConfig.cmake ${CMAKE_BINARY_DIR}/virtdiskConfigVersion.cmake
           DESTINATION ${config_dir} COMPONENT libvirtdisk-dev)
 
+  file(RELATIVE_PATH VDISK_PC_TO_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" VDISK_PC_TO_PREFIX ${VDISK_PC_TO_PREFIX})
   set(VDISK_PC_LIBDIR "\${exec_prefix}/${CMAKE_INSTALL_LIBDIR}")
   set(VDISK_PC_INCLUDEDIR "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
   configure_file(cmake/virtdisk.pc.in ${CMAKE_BINARY_DIR}/virtdisk.pc @ONLY)
