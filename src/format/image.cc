@@ -19,6 +19,17 @@ void CheckSink::add(const Error& error) {
   add_text(Finding::Severity::kDamage, error.fault(), error.message());
 }
 
+Result<WriteTicket> Image::resolve_write(DiskRange, RunList&) {
+  return fail(format::faults::kNotWritable, "{}: not opened for writing", file().name());
+}
+
+Status Image::discard(DiskRange, bool, std::vector<DiskRange>&) {
+  return fail(format::faults::kNotWritable, "{}: not opened for writing", file().name());
+}
+
+Status Image::flush() { return {}; }
+Status Image::close() { return {}; }
+
 void describe(const Image& image, ImageInfo& info) {
   const ImageProperties& properties = image.properties();
   info.format = image.format().id;
