@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/image.h"
 
+#include <algorithm>
+
 #include "format/registry.h"
 
 namespace vdisk {
+
+inline namespace v1 {
+
+bool CheckReport::damaged() const noexcept {
+  return std::ranges::find(findings, Finding::Severity::kDamage, &Finding::severity) != findings.end();
+}
+
+}  // namespace v1
 
 void CheckSink::add_text(Finding::Severity severity, const Fault& fault, std::string message) {
   ++report_.findings_total;
