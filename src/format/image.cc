@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/image.h"
 
+#include <algorithm>
+
 #include "format/registry.h"
 
 namespace vdisk {
+
+inline namespace v1 {
+
+bool CheckReport::damaged() const noexcept {
+  return std::ranges::find(findings, Finding::Severity::kDamage, &Finding::severity) != findings.end();
+}
+
+}  // namespace v1
 
 void CheckSink::add_text(Finding::Severity severity, const Fault& fault, std::string message) {
   ++report_.findings_total;
@@ -18,6 +28,17 @@ void CheckSink::add_text(Finding::Severity severity, const Fault& fault, std::st
 void CheckSink::add(const Error& error) {
   add_text(Finding::Severity::kDamage, error.fault(), error.message());
 }
+
+Result<WriteTicket> Image::resolve_write(DiskRange, RunList&) {
+  return fail(format::faults::kNotWritable, "{}: not opened for writing", file().name());
+}
+
+Status Image::discard(DiskRange, bool, std::vector<DiskRange>&) {
+  return fail(format::faults::kNotWritable, "{}: not opened for writing", file().name());
+}
+
+Status Image::flush() { return {}; }
+Status Image::close() { return {}; }
 
 void describe(const Image& image, ImageInfo& info) {
   const ImageProperties& properties = image.properties();

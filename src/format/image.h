@@ -19,6 +19,7 @@
 
 #include "base/fault.h"
 #include "format/run.h"
+#include "format/write_ticket.h"
 #include "io/file.h"
 
 namespace vdisk {
@@ -69,6 +70,23 @@ class Image {
 
   /// Payload bytes that this file itself holds; reads the whole block table.
   virtual Result<std::uint64_t> allocated_bytes() = 0;
+
+  // The writing half. An image that was not opened writable keeps these defaults, which refuse (19).
+
+  /// Makes `range` writable: fills `runs` (cleared first, all of kFile) from its beginning until the range, the list or
+  /// the ticket ends. Space handed out for a block's first write reads as zeros where the caller does not write.
+  /// The first call of a session marks the file as changed (VHDX: header GUIDs, durable before it returns).
+  /// REQUIRES: the range is not empty, is inside the disk, and is aligned to logical sectors.
+  virtual Result<WriteTicket> resolve_write(DiskRange range, RunList& runs);
+  /// Makes every sector of `range` read as zeros by metadata alone where that is possible, and says how: sets `rest`
+  /// to the sub-ranges (at most two: head and tail) that the caller must still write zeros to. With `keep_space`
+  /// false the file space goes back to the host. REQUIRES: as resolve_write.
+  virtual Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest);
+  /// **Durability:** all committed tickets, discards and payload written before the call are on stable storage after
+  /// it, and a crash at any instant leaves a file that opens. A failed metadata write or flush poisons the image.
+  virtual Status flush();
+  /// Flushes, empties the log and leaves the file as a clean close does. Later calls do nothing.
+  virtual Status close();
 };
 
 /// Collects what check finds; keeps at most CheckReport::kMostFindings and counts the rest.

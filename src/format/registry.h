@@ -27,7 +27,8 @@ inline constexpr Fault kUnrecognised{"format.unrecognised", 0xC03A0014,
                                      "Neither the extension nor the content names a format that is known."};
 inline constexpr Fault kContradiction{"format.contradiction", 1392,
                                       "The content is of another format than the one asked for or named by the extension."};
-inline constexpr const Fault* kFormat[] = {&kUnrecognised, &kContradiction};
+inline constexpr Fault kNotWritable{"format.not_writable", 19, "The image was not opened for writing, or never can be."};
+inline constexpr const Fault* kFormat[] = {&kUnrecognised, &kContradiction, &kNotWritable};
 }  // namespace format::faults
 
 }  // namespace vdisk

@@ -56,11 +56,10 @@
 #define VDISK_WIN32_EXTERN_C_END
 #endif
 
-/* What the library exports, and that no C++ exception comes out of it. */
-#ifndef VIRTDISK_EXPORT
-#define VIRTDISK_EXPORT __attribute__((__visibility__("default")))
+/* What the library exports. Not marked as nothrow: clang makes that part of the function's type. */
+#ifndef VIRTDISK_API
+#define VIRTDISK_API __attribute__((__visibility__("default")))
 #endif
-#define VIRTDISK_API VIRTDISK_EXPORT __attribute__((__nothrow__))
 
 #define VOID void
 typedef char CHAR, *PCHAR, *LPSTR, *PSTR;

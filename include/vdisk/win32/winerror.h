@@ -171,12 +171,16 @@
 #define HRESULT_SEVERITY(hr) (((hr) >> 31) & 0x1)
 #define MAKE_HRESULT(severity, facility, code) \
   ((HRESULT)(((DWORD)(severity) << 31) | ((DWORD)(facility) << 16) | ((DWORD)(code))))
-/* A value that is negative as HRESULT, such as every ERROR_VHD_*, is one already and passes unchanged. A
- * macro, so that C may use it as a case label. */
-#define HRESULT_FROM_WIN32(x)       \
+/* A value that is negative as HRESULT, such as every ERROR_VHD_*, is one already and passes unchanged. The
+ * macro serves constants (in C, a case label); the function evaluates a call in its argument once. */
+#define __HRESULT_FROM_WIN32(x)     \
   ((HRESULT)(x) <= 0 ? (HRESULT)(x) \
                      : (HRESULT)(((DWORD)(x) & 0x0000FFFF) | ((DWORD)FACILITY_WIN32 << 16) | 0x80000000U))
-#define __HRESULT_FROM_WIN32(x) HRESULT_FROM_WIN32(x)
+#ifdef __cplusplus
+inline constexpr HRESULT HRESULT_FROM_WIN32(DWORD x) { return __HRESULT_FROM_WIN32(x); }
+#else
+static __inline__ HRESULT HRESULT_FROM_WIN32(DWORD x) { return __HRESULT_FROM_WIN32(x); }
+#endif
 #define HRESULT_FROM_NT(x) ((HRESULT)((DWORD)(x) | 0x10000000))
 #define NOERROR 0
 
