@@ -51,37 +51,54 @@ struct Rule {
   std::string (*sentence)(const OpenRequest&, const Contract&);
 };
 
-// In this order: pointers, mask, version, flags, then what ties version and mask together (virtdisk-api.md 3.1,
-// "Recommended validation order", consistent with Wine's tests; 7 T25: all of it before the path is looked up).
+// In this order: pointers, mask, version, flags, then what ties version and mask together
+// (virtdisk-api.md 3.1, "Recommended validation order", consistent with Wine's tests; 7 T25: all of it before
+// the path is looked up).
 constexpr Rule kRules[] = {
-    {faults::kStorageTypeNull, [](const OpenRequest& r, const Contract&) { return r.storage_type == nullptr; },
-     [](const OpenRequest&, const Contract&) { return std::string("VirtualStorageType is NULL: pass a VIRTUAL_STORAGE_TYPE"); }},
+    {faults::kStorageTypeNull,
+     [](const OpenRequest& r, const Contract&) { return r.storage_type == nullptr; },
+     [](const OpenRequest&, const Contract&) {
+       return std::string("VirtualStorageType is NULL: pass a VIRTUAL_STORAGE_TYPE");
+     }},
     {faults::kPathNull, [](const OpenRequest& r, const Contract&) { return r.path == nullptr; },
      [](const OpenRequest&, const Contract&) { return std::string("Path is NULL: pass the image's path"); }},
     {faults::kHandleNull, [](const OpenRequest& r, const Contract&) { return r.handle == nullptr; },
-     [](const OpenRequest&, const Contract&) { return std::string("Handle is NULL: pass a HANDLE to fill in"); }},
+     [](const OpenRequest&, const Contract&) {
+       return std::string("Handle is NULL: pass a HANDLE to fill in");
+     }},
     {faults::kAccessMask,
-     [](const OpenRequest& r, const Contract&) { return (r.access_mask & ~std::uint32_t{VIRTUAL_DISK_ACCESS_ALL}) != 0; },
      [](const OpenRequest& r, const Contract&) {
-       return fmt::format("VirtualDiskAccessMask {:#010x} has the unknown bits {:#010x} (valid: {:#010x})", r.access_mask,
-                          r.access_mask & ~std::uint32_t{VIRTUAL_DISK_ACCESS_ALL}, std::uint32_t{VIRTUAL_DISK_ACCESS_ALL});
+       return (r.access_mask & ~std::uint32_t{VIRTUAL_DISK_ACCESS_ALL}) != 0;
+     },
+     [](const OpenRequest& r, const Contract&) {
+       return fmt::format("VirtualDiskAccessMask {:#010x} has the unknown bits {:#010x} (valid: {:#010x})",
+                          r.access_mask, r.access_mask & ~std::uint32_t{VIRTUAL_DISK_ACCESS_ALL},
+                          std::uint32_t{VIRTUAL_DISK_ACCESS_ALL});
      }},
     {faults::kVersion,
-     [](const OpenRequest& r, const Contract& c) { return r.version() < 1 || r.version() > c.newest_version; },
      [](const OpenRequest& r, const Contract& c) {
-       return fmt::format("Parameters->Version is {}; the {} contract knows 1 to {}", r.version(), c.name, c.newest_version);
+       return r.version() < 1 || r.version() > c.newest_version;
+     },
+     [](const OpenRequest& r, const Contract& c) {
+       return fmt::format("Parameters->Version is {}; the {} contract knows 1 to {}", r.version(), c.name,
+                          c.newest_version);
      }},
     {faults::kFlags,
      [](const OpenRequest& r, const Contract& c) { return (r.flags & ~valid_flags(r, c)) != 0; },
      [](const OpenRequest& r, const Contract& c) {
-       return fmt::format("Flags {:#x} has the bits {:#x}, which version {} of the parameters does not allow in the {} contract",
-                          r.flags, r.flags & ~valid_flags(r, c), r.version(), c.name);
+       return fmt::format(
+           "Flags {:#x} has the bits {:#x}, which version {} of the parameters does not allow in the {} "
+           "contract",
+           r.flags, r.flags & ~valid_flags(r, c), r.version(), c.name);
      }},
     {faults::kAccessMaskNotNone,
-     [](const OpenRequest& r, const Contract&) { return r.version() >= 2 && r.access_mask != VIRTUAL_DISK_ACCESS_NONE; },
      [](const OpenRequest& r, const Contract&) {
-       return fmt::format("version {} parameters go with VIRTUAL_DISK_ACCESS_NONE, not with the mask {:#010x}", r.version(),
-                          r.access_mask);
+       return r.version() >= 2 && r.access_mask != VIRTUAL_DISK_ACCESS_NONE;
+     },
+     [](const OpenRequest& r, const Contract&) {
+       return fmt::format(
+           "version {} parameters go with VIRTUAL_DISK_ACCESS_NONE, not with the mask {:#010x}", r.version(),
+           r.access_mask);
      }},
 };
 
@@ -107,7 +124,9 @@ const Contract& current_contract() noexcept {
   return contract == nullptr ? contract_from_environment() : *contract;
 }
 
-void set_current_contract(const Contract& contract) noexcept { chosen.store(&contract, std::memory_order_relaxed); }
+void set_current_contract(const Contract& contract) noexcept {
+  chosen.store(&contract, std::memory_order_relaxed);
+}
 
 Status validate(const OpenRequest& request, const Contract& contract) {
   for (const Rule& rule : kRules) {

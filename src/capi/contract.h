@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The contract of OpenVirtualDisk as data: three levels, and one table of rules in the order in which Windows (as far
-// as is known) applies them, so that a call that breaks two rules fails as it does there.
+// The contract of OpenVirtualDisk as data: three levels, and one table of rules in the order in which Windows
+// (as far as is known) applies them, so that a call that breaks two rules fails as it does there.
 #pragma once
 
 #include <virtdisk.h>
@@ -16,11 +16,11 @@ namespace vdisk::capi {
 /// One level of the contract (virtdisk-api.md 7).
 struct Contract {
   std::string_view name;
-  std::uint32_t newest_version;         ///< Of OPEN_VIRTUAL_DISK_PARAMETERS.
-  std::uint32_t flags_of_version_1;     ///< Also for NULL parameters.
+  std::uint32_t newest_version;      ///< Of OPEN_VIRTUAL_DISK_PARAMETERS.
+  std::uint32_t flags_of_version_1;  ///< Also for NULL parameters.
   std::uint32_t flags_of_later_versions;
-  bool iso;                             ///< An ISO provider exists.
-  bool refuses_compressed_volumes;      ///< A whole volume mounted with compression counts as compressed.
+  bool iso;                         ///< An ISO provider exists.
+  bool refuses_compressed_volumes;  ///< A whole volume mounted with compression counts as compressed.
 };
 
 /// windows10 (default), page2018, windows7.

@@ -19,7 +19,8 @@ inline constexpr Fault kFlags{"capi.flags", win32::kInvalidParameter,
                               "Flags has bits that are not valid for this version of the parameters."};
 inline constexpr Fault kAccessMaskNotNone{"capi.access_mask_not_none", win32::kInvalidParameter,
                                           "Version 2 and 3 parameters require VIRTUAL_DISK_ACCESS_NONE."};
-inline constexpr Fault kPathText{"capi.path_text", win32::kInvalidName, "Path is empty or is not valid text."};
+inline constexpr Fault kPathText{"capi.path_text", win32::kInvalidName,
+                                 "Path is empty or is not valid text."};
 inline constexpr Fault kProvider{"capi.provider", win32::kVirtdiskProviderNotFound,
                                  "No provider is known for this vendor and device id."};
 inline constexpr Fault kIsoContract{"capi.iso_contract", win32::kVirtdiskProviderNotFound,
@@ -45,23 +46,46 @@ inline constexpr Fault kRight{"capi.right", win32::kAccessDenied,
                               "The handle was opened without the right that this call needs."};
 inline constexpr Fault kInfoArguments{"capi.info_arguments", win32::kInvalidParameter,
                                       "A required pointer is NULL, or the information version is unknown."};
-inline constexpr Fault kBufferSize{"capi.buffer_size", 122, "The buffer is too small; the needed size was stored."};
+inline constexpr Fault kBufferSize{"capi.buffer_size", 122,
+                                   "The buffer is too small; the needed size was stored."};
 inline constexpr Fault kNotDifferencing{"capi.not_differencing", win32::kVhdInvalidType,
                                         "Only a differencing disk has a parent."};
 inline constexpr Fault kBlank{"capi.blank", win32::kVhdInvalidState,
                               "The file was opened with BLANK_FILE; it has no such property yet."};
-inline constexpr Fault kNoMinimumSize{"capi.no_minimum_size", 0xC03A0026,
-                                      "The disk holds no partition table from which a safe size could be computed."};
-inline constexpr Fault kNotBuilt{"capi.not_built", win32::kCallNotImplemented, "This function is not built yet."};
+inline constexpr Fault kNoMinimumSize{
+    "capi.no_minimum_size", 0xC03A0026,
+    "The disk holds no partition table from which a safe size could be computed."};
+inline constexpr Fault kNotBuilt{"capi.not_built", win32::kCallNotImplemented,
+                                 "This function is not built yet."};
 inline constexpr Fault kContractName{"capi.contract_name", win32::kInvalidParameter,
                                      "The contract level is none of windows10, page2018, windows7."};
 
-inline constexpr const Fault* kCapi[] = {
-    &kStorageTypeNull, &kPathNull,     &kHandleNull,          &kAccessMask,       &kVersion,
-    &kFlags,           &kAccessMaskNotNone, &kPathText,       &kProvider,         &kIsoContract,
-    &kIsoVersion,      &kIsoFlags,     &kIsoAccess,           &kHostCompressed,   &kHostEncrypted,
-    &kHostLoopbackShare, &kAttachedNeedsDetach, &kAttachedReadOnly, &kHandle,     &kRight,
-    &kInfoArguments,   &kBufferSize,   &kNotDifferencing,     &kBlank,            &kNoMinimumSize,
-    &kNotBuilt,        &kContractName};
+inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
+                                         &kPathNull,
+                                         &kHandleNull,
+                                         &kAccessMask,
+                                         &kVersion,
+                                         &kFlags,
+                                         &kAccessMaskNotNone,
+                                         &kPathText,
+                                         &kProvider,
+                                         &kIsoContract,
+                                         &kIsoVersion,
+                                         &kIsoFlags,
+                                         &kIsoAccess,
+                                         &kHostCompressed,
+                                         &kHostEncrypted,
+                                         &kHostLoopbackShare,
+                                         &kAttachedNeedsDetach,
+                                         &kAttachedReadOnly,
+                                         &kHandle,
+                                         &kRight,
+                                         &kInfoArguments,
+                                         &kBufferSize,
+                                         &kNotDifferencing,
+                                         &kBlank,
+                                         &kNoMinimumSize,
+                                         &kNotBuilt,
+                                         &kContractName};
 
 }  // namespace vdisk::capi::faults

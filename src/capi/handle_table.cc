@@ -30,7 +30,8 @@ HandleTable& HandleTable::instance() {
 HandleTable::Slot* HandleTable::slot_of(HANDLE handle) const {
   const auto bits = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(handle));  // NOLINT
   const std::uint64_t slot = (bits >> kSlotShift) & kSlotMask;
-  if (slot >= slots_.size() || make_handle(static_cast<std::uint32_t>(slot), slots_[slot].generation) != handle) {
+  if (slot >= slots_.size() ||
+      make_handle(static_cast<std::uint32_t>(slot), slots_[slot].generation) != handle) {
     return nullptr;
   }
   return slots_[slot].object == nullptr ? nullptr : &slots_[slot];
@@ -70,7 +71,8 @@ bool HandleTable::remove(HANDLE handle) {
 
 Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle) {
   auto object = HandleTable::instance().find(handle);
-  if (object == nullptr) return fail(faults::kHandle, "handle {} is not an open virtual disk", fmt::ptr(handle));
+  if (object == nullptr)
+    return fail(faults::kHandle, "handle {} is not an open virtual disk", fmt::ptr(handle));
   return object;
 }
 

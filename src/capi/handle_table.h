@@ -18,19 +18,20 @@
 
 namespace vdisk::capi {
 
-/// What one handle stands for. Immutable once it is in the table; shared by the calls that use it, so that a close
-/// beside a running call ends it after that call.
+/// What one handle stands for. Immutable once it is in the table; shared by the calls that use it, so that a
+/// close beside a running call ends it after that call.
 struct OpenHandle {
-  std::string path;            ///< The image, as a path here.
-  std::optional<Disk> disk;    ///< Unset for a file opened with BLANK_FILE.
-  std::unique_ptr<File> blank; ///< Set for one: keeps its lock.
+  std::string path;             ///< The image, as a path here.
+  std::optional<Disk> disk;     ///< Unset for a file opened with BLANK_FILE.
+  std::unique_ptr<File> blank;  ///< Set for one: keeps its lock.
   FormatId format = FormatId::kVhd;
+  FileIdentity identity;  ///< Of the image file: what finds its attachment.
   Access access;
-  OpenOptions options;         ///< With which `disk` was opened; parents are looked for in the same way.
+  OpenOptions options;  ///< With which `disk` was opened; parents are looked for in the same way.
 };
 
-/// Thread rule: any thread. Handles are process-wide, non-zero multiples of 4 (as on Windows), and not used again
-/// soon: each carries a generation number.
+/// Thread rule: any thread. Handles are process-wide, non-zero multiples of 4 (as on Windows), and not used
+/// again soon: each carries a generation number.
 class HandleTable {
  public:
   static HandleTable& instance();

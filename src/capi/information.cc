@@ -37,8 +37,8 @@ GUID to_win32(const Guid& guid) noexcept {
 struct Query {
   const OpenHandle& handle;
   const ImageInfo& info;
-  GET_VIRTUAL_DISK_INFO& out;   // at least `needed` bytes, aligned
-  std::wstring text;            // of the classes that end in text
+  GET_VIRTUAL_DISK_INFO& out;  // at least `needed` bytes, aligned
+  std::wstring text;           // of the classes that end in text
 };
 
 const ImageInfo::Parent* parent_of(const Query& query) {
@@ -110,7 +110,7 @@ Status fill_is_4k_aligned(Query& query) {
 }
 
 Status fill_is_loaded(Query& query) {
-  const auto attachment = VDISK_TRY(attach::find_attachment_of(query.handle.path));
+  const auto attachment = VDISK_TRY(attach::find_attachment(query.handle.identity));
   query.out.IsLoaded = attachment ? TRUE : FALSE;
   return {};
 }
@@ -131,12 +131,12 @@ Status fill_vhd_physical_sector(Query& query) {
 
 Status fill_smallest_safe_size(Query& query) {
   VDISK_TRY(need_disk(query));
-  return fail(faults::kNoMinimumSize, "{}: the partitions are not examined yet, so no size is known to be safe",
-              query.handle.path);
+  return fail(faults::kNoMinimumSize,
+              "{}: the partitions are not examined yet, so no size is known to be safe", query.handle.path);
 }
 
-// Discontinuities between neighbouring stretches of payload, in per cent of the stretches that could join. Windows'
-// own formula is not public (unverified).
+// Discontinuities between neighbouring stretches of payload, in per cent of the stretches that could join.
+// Windows' own formula is not public (unverified).
 Status fill_fragmentation(Query& query) {
   VDISK_TRY(need_disk(query));
   const Disk& disk = *query.handle.disk;
@@ -205,11 +205,15 @@ constexpr std::size_t kSizeEnd = kHead + sizeof(decltype(GET_VIRTUAL_DISK_INFO::
 constexpr Class kClasses[] = {
     {GET_VIRTUAL_DISK_INFO_SIZE, kSizeEnd, 0, nullptr, fill_size},
     {GET_VIRTUAL_DISK_INFO_IDENTIFIER, VDISK_MEMBER(Identifier), 0, nullptr, fill_identifier},
-    {GET_VIRTUAL_DISK_INFO_PARENT_LOCATION, 0, offsetof(GET_VIRTUAL_DISK_INFO, ParentLocation.ParentLocationBuffer),
-     parent_location_text, fill_parent_location},
-    {GET_VIRTUAL_DISK_INFO_PARENT_IDENTIFIER, VDISK_MEMBER(ParentIdentifier), 0, nullptr, fill_parent_identifier},
-    {GET_VIRTUAL_DISK_INFO_PARENT_TIMESTAMP, VDISK_MEMBER(ParentTimestamp), 0, nullptr, fill_parent_timestamp},
-    {GET_VIRTUAL_DISK_INFO_VIRTUAL_STORAGE_TYPE, VDISK_MEMBER(VirtualStorageType), 0, nullptr, fill_storage_type},
+    {GET_VIRTUAL_DISK_INFO_PARENT_LOCATION, 0,
+     offsetof(GET_VIRTUAL_DISK_INFO, ParentLocation.ParentLocationBuffer), parent_location_text,
+     fill_parent_location},
+    {GET_VIRTUAL_DISK_INFO_PARENT_IDENTIFIER, VDISK_MEMBER(ParentIdentifier), 0, nullptr,
+     fill_parent_identifier},
+    {GET_VIRTUAL_DISK_INFO_PARENT_TIMESTAMP, VDISK_MEMBER(ParentTimestamp), 0, nullptr,
+     fill_parent_timestamp},
+    {GET_VIRTUAL_DISK_INFO_VIRTUAL_STORAGE_TYPE, VDISK_MEMBER(VirtualStorageType), 0, nullptr,
+     fill_storage_type},
     {GET_VIRTUAL_DISK_INFO_PROVIDER_SUBTYPE, VDISK_MEMBER(ProviderSubtype), 0, nullptr, fill_subtype},
     {GET_VIRTUAL_DISK_INFO_IS_4K_ALIGNED, VDISK_MEMBER(Is4kAligned), 0, nullptr, fill_is_4k_aligned},
     {GET_VIRTUAL_DISK_INFO_PHYSICAL_DISK, VDISK_MEMBER(PhysicalDisk), 0, nullptr, fill_physical_disk},
@@ -217,10 +221,12 @@ constexpr Class kClasses[] = {
      fill_vhd_physical_sector},
     {GET_VIRTUAL_DISK_INFO_SMALLEST_SAFE_VIRTUAL_SIZE, VDISK_MEMBER(SmallestSafeVirtualSize), 0, nullptr,
      fill_smallest_safe_size},
-    {GET_VIRTUAL_DISK_INFO_FRAGMENTATION, VDISK_MEMBER(FragmentationPercentage), 0, nullptr, fill_fragmentation},
+    {GET_VIRTUAL_DISK_INFO_FRAGMENTATION, VDISK_MEMBER(FragmentationPercentage), 0, nullptr,
+     fill_fragmentation},
     {GET_VIRTUAL_DISK_INFO_IS_LOADED, VDISK_MEMBER(IsLoaded), 0, nullptr, fill_is_loaded},
     {GET_VIRTUAL_DISK_INFO_VIRTUAL_DISK_ID, VDISK_MEMBER(VirtualDiskId), 0, nullptr, fill_virtual_disk_id},
-    {GET_VIRTUAL_DISK_INFO_CHANGE_TRACKING_STATE, 0, offsetof(GET_VIRTUAL_DISK_INFO, ChangeTrackingState.MostRecentId),
+    {GET_VIRTUAL_DISK_INFO_CHANGE_TRACKING_STATE, 0,
+     offsetof(GET_VIRTUAL_DISK_INFO, ChangeTrackingState.MostRecentId),
      [](const ImageInfo&) { return std::wstring(1, L'\0'); }, fill_change_tracking},
 };
 
@@ -244,7 +250,8 @@ Status check_buffer(std::size_t needed, ULONG* size) {
   if (*size >= needed) return {};
   const ULONG given = *size;
   *size = static_cast<ULONG>(needed);
-  return fail(faults::kBufferSize, "this class of information needs {} bytes, the buffer has {}", needed, given);
+  return fail(faults::kBufferSize, "this class of information needs {} bytes, the buffer has {}", needed,
+              given);
 }
 
 Status get_information(HANDLE handle, ULONG* size, GET_VIRTUAL_DISK_INFO* buffer, ULONG* size_used) {
@@ -253,7 +260,8 @@ Status get_information(HANDLE handle, ULONG* size, GET_VIRTUAL_DISK_INFO* buffer
     return fail(faults::kInfoArguments, "VirtualDiskInfoSize and VirtualDiskInfo must not be NULL");
   }
   if (!object->access.allows(VIRTUAL_DISK_ACCESS_GET_INFO)) {
-    return fail(faults::kRight, "{}: the handle was opened without VIRTUAL_DISK_ACCESS_GET_INFO", object->path);
+    return fail(faults::kRight, "{}: the handle was opened without VIRTUAL_DISK_ACCESS_GET_INFO",
+                object->path);
   }
   if (*size < sizeof(buffer->Version)) VDISK_TRY(check_buffer(sizeof(GET_VIRTUAL_DISK_INFO), size));
   const Class* row = find_class(buffer->Version);
@@ -278,7 +286,8 @@ Status get_information(HANDLE handle, ULONG* size, GET_VIRTUAL_DISK_INFO* buffer
   const auto* from = reinterpret_cast<const unsigned char*>(&answer);  // NOLINT
   const std::size_t fixed_end = row->text != nullptr ? row->text_offset : needed;
   std::memcpy(out + kHead, from + kHead, fixed_end - kHead);
-  if (row->text != nullptr) std::memcpy(out + row->text_offset, query.text.data(), query.text.size() * sizeof(WCHAR));
+  if (row->text != nullptr)
+    std::memcpy(out + row->text_offset, query.text.data(), query.text.size() * sizeof(WCHAR));
   if (size_used != nullptr) *size_used = static_cast<ULONG>(needed);
   return {};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The calling thread's last failure: its code is what the API function returned, its text is the whole explanation.
+// The calling thread's last failure: its code is what the API function returned, its text is the whole
+// explanation.
 #pragma once
 
 #include <virtdisk.h>

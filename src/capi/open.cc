@@ -13,7 +13,7 @@
 #include "capi/host_rules.h"
 #include "capi/last_error.h"
 #include "capi/wide.h"
-#include "disk/image_path.h"
+#include "disk/host_path.h"
 #include "format/registry.h"
 #include "io/posix_file.h"
 
@@ -21,71 +21,85 @@ namespace vdisk::capi {
 
 namespace {
 
-// The members of the union may be uninitialised where a client sets Version alone (Wine's tests do, 1.6): BOOLs are
-// read as numbers, never as bool.
+// The members of the union may be uninitialised where a client sets Version alone (Wine's tests do, 1.6):
+// BOOLs are read as numbers, never as bool.
 Access access_of(const OpenRequest& request) noexcept {
   switch (request.version()) {
     case 1: {
-      const ULONG depth =
-          request.parameters == nullptr ? OPEN_VIRTUAL_DISK_RW_DEPTH_DEFAULT : request.parameters->Version1.RWDepth;
+      const ULONG depth = request.parameters == nullptr ? OPEN_VIRTUAL_DISK_RW_DEPTH_DEFAULT
+                                                        : request.parameters->Version1.RWDepth;
       return access_of_version_1(request.access_mask, depth);
     }
-    case 2: return access_of_version_2(request.parameters->Version2.GetInfoOnly != FALSE,
-                                       request.parameters->Version2.ReadOnly != FALSE);
-    default: return access_of_version_2(request.parameters->Version3.GetInfoOnly != FALSE,
-                                        request.parameters->Version3.ReadOnly != FALSE);
+    case 2:
+      return access_of_version_2(request.parameters->Version2.GetInfoOnly != FALSE,
+                                 request.parameters->Version2.ReadOnly != FALSE);
+    default:
+      return access_of_version_2(request.parameters->Version3.GetInfoOnly != FALSE,
+                                 request.parameters->Version3.ReadOnly != FALSE);
   }
 }
 
-bool is_vendor(const GUID& vendor, const GUID& known) noexcept { return std::memcmp(&vendor, &known, sizeof known) == 0; }
+bool is_vendor(const GUID& vendor, const GUID& known) noexcept {
+  return std::memcmp(&vendor, &known, sizeof known) == 0;
+}
 
 /// The format that the storage type asks for; unset for DEVICE_UNKNOWN.
 Result<std::optional<FormatId>> wanted_format(const VIRTUAL_STORAGE_TYPE& type) {
   if (!is_vendor(type.VendorId, VIRTUAL_STORAGE_TYPE_VENDOR_UNKNOWN) &&
       !is_vendor(type.VendorId, VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT)) {
-    return fail(faults::kProvider, "VendorId is neither VENDOR_MICROSOFT nor VENDOR_UNKNOWN: no provider is known for it");
+    return fail(faults::kProvider,
+                "VendorId is neither VENDOR_MICROSOFT nor VENDOR_UNKNOWN: no provider is known for it");
   }
   switch (type.DeviceId) {
-    case VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN: return std::nullopt;
+    case VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN:
+      return std::nullopt;
     case VIRTUAL_STORAGE_TYPE_DEVICE_ISO:
     case VIRTUAL_STORAGE_TYPE_DEVICE_VHD:
     case VIRTUAL_STORAGE_TYPE_DEVICE_VHDX:
-    case VIRTUAL_STORAGE_TYPE_DEVICE_VHDSET: return static_cast<FormatId>(type.DeviceId);
-    default: return fail(faults::kProvider, "DeviceId {} is unknown; 0 (unknown) to 4 (VHD set) exist", type.DeviceId);
+    case VIRTUAL_STORAGE_TYPE_DEVICE_VHDSET:
+      return static_cast<FormatId>(type.DeviceId);
+    default:
+      return fail(faults::kProvider, "DeviceId {} is unknown; 0 (unknown) to 4 (VHD set) exist",
+                  type.DeviceId);
   }
 }
 
 Status check_iso(const OpenRequest& request, const Contract& contract, const std::string& path) {
   if (!contract.iso) {
-    return fail(faults::kIsoContract, "{}: is an ISO image, which the {} contract does not know", path, contract.name);
+    return fail(faults::kIsoContract, "{}: is an ISO image, which the {} contract does not know", path,
+                contract.name);
   }
   if (request.version() != 1) {
-    return fail(faults::kIsoVersion, "{}: an ISO image opens with version 1 parameters or NULL, not with version {}", path,
+    return fail(faults::kIsoVersion,
+                "{}: an ISO image opens with version 1 parameters or NULL, not with version {}", path,
                 request.version());
   }
   if ((request.flags & (OPEN_VIRTUAL_DISK_FLAG_NO_PARENTS | OPEN_VIRTUAL_DISK_FLAG_BLANK_FILE)) != 0) {
     return fail(faults::kIsoFlags, "{}: Flags {:#x} does not apply to an ISO image", path, request.flags);
   }
   if ((request.access_mask & VIRTUAL_DISK_ACCESS_WRITABLE) != 0) {
-    return fail(faults::kIsoAccess, "{}: an ISO image is never written; use VIRTUAL_DISK_ACCESS_READ, not {:#010x}", path,
+    return fail(faults::kIsoAccess,
+                "{}: an ISO image is never written; use VIRTUAL_DISK_ACCESS_READ, not {:#010x}", path,
                 request.access_mask);
   }
   return {};
 }
 
-// A permanently attached disk: the mask must hold DETACH, and must not ask to write what is attached read-only
-// (virtdisk-api.md 3.1, 7 T21 and T22). Version 2 handles hold DETACH by nature.
-Status check_attachment(const std::string& path, const Access& access) {
-  const auto attachment = VDISK_TRY(attach::find_attachment_of(path));
+// A permanently attached disk: the mask must hold DETACH, and must not ask to write what is attached
+// read-only (virtdisk-api.md 3.1, 7 T21 and T22). Version 2 handles hold DETACH by nature.
+Status check_attachment(const std::string& path, FileIdentity identity, const Access& access) {
+  const auto attachment = VDISK_TRY(attach::find_attachment(identity));
   if (!attachment || !attachment->permanent) return {};
   if (!access.allows(VIRTUAL_DISK_ACCESS_DETACH)) {
-    return fail(faults::kAttachedNeedsDetach,
-                "{}: is attached permanently as {}; add VIRTUAL_DISK_ACCESS_DETACH to the access mask {:#010x}", path,
-                attachment->device, access.rights);
+    return fail(
+        faults::kAttachedNeedsDetach,
+        "{}: is attached permanently as {}; add VIRTUAL_DISK_ACCESS_DETACH to the access mask {:#010x}", path,
+        attachment->device_node, access.rights);
   }
   if (attachment->read_only && access.writable) {
-    return fail(faults::kAttachedReadOnly, "{}: is attached read-only as {}; the access mask {:#010x} asks to write", path,
-                attachment->device, access.rights);
+    return fail(faults::kAttachedReadOnly,
+                "{}: is attached read-only as {}; the access mask {:#010x} asks to write", path,
+                attachment->device_node, access.rights);
   }
   return {};
 }
@@ -98,15 +112,18 @@ OpenOptions options_for(const OpenRequest& request, const Access& access, std::o
   options.no_parents =
       (request.flags & (OPEN_VIRTUAL_DISK_FLAG_NO_PARENTS | OPEN_VIRTUAL_DISK_FLAG_CUSTOM_DIFF_CHAIN)) != 0;
   options.parents = ParentSearch::from_environment();
-  options.parents.ignore_relative = (request.flags & OPEN_VIRTUAL_DISK_FLAG_IGNORE_RELATIVE_PARENT_LOCATOR) != 0;
+  options.parents.ignore_relative =
+      (request.flags & OPEN_VIRTUAL_DISK_FLAG_IGNORE_RELATIVE_PARENT_LOCATOR) != 0;
   return options;
 }
 
 // BLANK_FILE: the file is taken as it is, and nothing in it is verified.
 Status open_blank(OpenHandle& object, File& file) {
-  const Format* format = object.options.format ? &format_by_id(*object.options.format) : format_by_extension(object.path);
+  const Format* format =
+      object.options.format ? &format_by_id(*object.options.format) : format_by_extension(object.path);
   if (format == nullptr) {
-    return fail(faults::kProvider, "{}: the extension names no format; pass a DeviceId with BLANK_FILE", file.name());
+    return fail(faults::kProvider, "{}: the extension names no format; pass a DeviceId with BLANK_FILE",
+                file.name());
   }
   object.format = format->id;
   object.blank = VDISK_TRY(open_posix_file(object.path, {.writable = object.access.writable, .trace = {}}));
@@ -118,15 +135,17 @@ Result<HANDLE> open_virtual_disk(const OpenRequest& request) {
   VDISK_TRY(validate(request, contract));
   const Access access = access_of(request);
   const std::optional<std::string> text = to_utf8(request.path);
-  if (!text || text->empty()) return fail(faults::kPathText, "Path is {}", text ? "empty" : "not valid Unicode text");
+  if (!text || text->empty())
+    return fail(faults::kPathText, "Path is {}", text ? "empty" : "not valid Unicode text");
 
   auto object = std::make_shared<OpenHandle>();
   object->access = access;
-  object->path = resolve_image_path(*text, ParentSearch::from_environment());
+  object->path = VDISK_TRY(host_path(*text, ParentSearch::from_environment()));
   const std::unique_ptr<File> file =
       VDISK_TRY(open_posix_file(object->path, {.writable = false, .lock = false, .trace = {}}));
-  VDISK_TRY(check_host_rules(object->path, request.flags, contract));
-  VDISK_TRY(check_attachment(object->path, access));
+  VDISK_TRY(check_host_rules(*file, request.flags, contract));
+  object->identity = VDISK_TRY(file->identity());
+  VDISK_TRY(check_attachment(object->path, object->identity, access));
 
   object->options = options_for(request, access, VDISK_TRY(wanted_format(*request.storage_type)));
   const bool blank = (request.flags & OPEN_VIRTUAL_DISK_FLAG_BLANK_FILE) != 0;
@@ -138,7 +157,8 @@ Result<HANDLE> open_virtual_disk(const OpenRequest& request) {
     }
   }
   // An ISO by type or extension is judged by ISO's rules even where its content is damaged.
-  const Format* named = object->options.format ? &format_by_id(*object->options.format) : format_by_extension(object->path);
+  const Format* named =
+      object->options.format ? &format_by_id(*object->options.format) : format_by_extension(object->path);
   if (named != nullptr && named->id == FormatId::kIso) VDISK_TRY(check_iso(request, contract, object->path));
   const Format* format = VDISK_TRY(detect_format(*file, object->path, object->options.format));
   if (format->id == FormatId::kIso) VDISK_TRY(check_iso(request, contract, object->path));

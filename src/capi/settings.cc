@@ -12,7 +12,8 @@ DWORD VirtdiskSetContract(const char* name) {
   return vdisk::capi::api_call([&]() -> vdisk::Status {
     const vdisk::capi::Contract* contract = name == nullptr ? nullptr : vdisk::capi::find_contract(name);
     if (contract == nullptr) {
-      return vdisk::fail(vdisk::capi::faults::kContractName, "contract '{}' is unknown; use windows10, page2018 or windows7",
+      return vdisk::fail(vdisk::capi::faults::kContractName,
+                         "contract '{}' is unknown; use windows10, page2018 or windows7",
                          name == nullptr ? "(null)" : name);
     }
     vdisk::capi::set_current_contract(*contract);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The promise between resolving a write and exposing it. Image::resolve_write reserves space and hands out a ticket;
-// the caller moves the payload; commit() publishes the mapping in memory. A ticket that dies uncommitted gives its
-// space back and leaves every reader with what was there before. A ticket carries no lock: blocks that it makes for
-// the first time are its own until it ends, everything else goes on beside it.
+// The promise between resolving a write and exposing it. Image::resolve_write reserves space and hands out a
+// ticket; the caller moves the payload; commit() publishes the mapping in memory. A ticket that dies
+// uncommitted gives its space back and leaves every reader with what was there before. A ticket carries no
+// lock: blocks that it makes for the first time are its own until it ends, everything else goes on beside it.
 #pragma once
 
 #include <vdisk/types.h>
@@ -25,7 +25,7 @@ struct BlockChange {
   FileOffset place;                ///< Where the block's payload lies.
   std::uint32_t first_sector = 0;  ///< Sectors of the block that the write covers.
   std::uint32_t sector_count = 0;
-  bool fresh = false;              ///< The ticket allocated the block; else only its sector bitmap changes.
+  bool fresh = false;  ///< The ticket allocated the block; else only its sector bitmap changes.
 };
 
 class WriteTicket {
@@ -43,9 +43,12 @@ class WriteTicket {
   static constexpr std::size_t kMostChanges = RunList::kCapacity;
 
   WriteTicket() = default;  ///< Over allocated blocks alone: nothing to commit.
-  WriteTicket(Owner& owner, std::uint64_t covered_bytes) noexcept : covered_bytes_(covered_bytes), owner_(&owner) {}
+  WriteTicket(Owner& owner, std::uint64_t covered_bytes) noexcept
+      : covered_bytes_(covered_bytes), owner_(&owner) {}
   WriteTicket(WriteTicket&& other) noexcept
-      : covered_bytes_(other.covered_bytes_), owner_(std::exchange(other.owner_, nullptr)), count_(other.count_) {
+      : covered_bytes_(other.covered_bytes_),
+        owner_(std::exchange(other.owner_, nullptr)),
+        count_(other.count_) {
     for (std::size_t i = 0; i < count_; ++i) changes_[i] = other.changes_[i];
   }
   WriteTicket& operator=(WriteTicket&&) = delete;

@@ -15,8 +15,8 @@ struct HostDisk {
   bool remote = false;  ///< On a network file system.
 };
 
-/// Sector sizes from the block device's queue where there is one, else 512 and the file system's block size (at
-/// most 4096). Never fails: what cannot be known keeps the default.
+/// Sector sizes from the block device's queue where there is one, else 512 and the file system's block size
+/// (at most 4096). Never fails: what cannot be known keeps the default.
 HostDisk host_disk_of(const std::string& path);
 
 std::optional<std::uint64_t> host_file_size(const std::string& path);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The smallest test frame for plain C: counts checks, prints each failure with its place, exits 1 if there was one.
- * A program prints how many checks ran, so that an empty test cannot pass for a full one. */
+/* The smallest test frame for plain C: counts checks, prints each failure with its place, exits 1 if there
+ * was one. A program prints how many checks ran, so that an empty test cannot pass for a full one. */
 #ifndef VDISK_TESTS_CAPI_CHECK_H_
 #define VDISK_TESTS_CAPI_CHECK_H_
 
@@ -14,12 +14,13 @@
 static int checks_run = 0;
 static int checks_failed = 0;
 
-static void check_code(unsigned long got, unsigned long wanted, const char* what, const char* file, int line) {
+static void check_code(unsigned long got, unsigned long wanted, const char* what, const char* file,
+                       int line) {
   ++checks_run;
   if (got == wanted) return;
   ++checks_failed;
-  fprintf(stderr, "%s:%d: %s: got %lu (0x%lX), wanted %lu (0x%lX)\n    %s\n", file, line, what, got, got, wanted, wanted,
-          VirtdiskGetLastErrorText());
+  fprintf(stderr, "%s:%d: %s: got %lu (0x%lX), wanted %lu (0x%lX)\n    %s\n", file, line, what, got, got,
+          wanted, wanted, VirtdiskGetLastErrorText());
 }
 
 static void check_true(int holds, const char* what, const char* file, int line) {
@@ -59,10 +60,12 @@ static VIRTUAL_STORAGE_TYPE storage_type(ULONG device) {
 #define SENTINEL ((HANDLE)(ULONG_PTR)0x5EA1ED)
 
 /* Opens with the given arguments, checks that a failure leaves the handle alone, closes on success. */
-static DWORD try_open(ULONG device, const wchar_t* path, ULONG mask, ULONG flags, OPEN_VIRTUAL_DISK_PARAMETERS* parameters) {
+static DWORD try_open(ULONG device, const wchar_t* path, ULONG mask, ULONG flags,
+                      OPEN_VIRTUAL_DISK_PARAMETERS* parameters) {
   VIRTUAL_STORAGE_TYPE type = storage_type(device);
   HANDLE handle = SENTINEL;
-  DWORD code = OpenVirtualDisk(&type, path, (VIRTUAL_DISK_ACCESS_MASK)mask, (OPEN_VIRTUAL_DISK_FLAG)flags, parameters, &handle);
+  DWORD code = OpenVirtualDisk(&type, path, (VIRTUAL_DISK_ACCESS_MASK)mask, (OPEN_VIRTUAL_DISK_FLAG)flags,
+                               parameters, &handle);
   if (code == ERROR_SUCCESS) {
     CHECK(handle != SENTINEL && handle != NULL && handle != INVALID_HANDLE_VALUE);
     CHECK(CloseHandle(handle) == TRUE);
@@ -72,7 +75,8 @@ static DWORD try_open(ULONG device, const wchar_t* path, ULONG mask, ULONG flags
   return code;
 }
 
-/* Parameters of a version with every other byte set to `garbage`, as a client that sets Version alone has them. */
+/* Parameters of a version with every other byte set to `garbage`, as a client that sets Version alone has
+ * them. */
 static OPEN_VIRTUAL_DISK_PARAMETERS parameters_of(ULONG version, int garbage) {
   OPEN_VIRTUAL_DISK_PARAMETERS parameters;
   memset(&parameters, garbage, sizeof parameters);

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-/* GetVirtualDiskInformation: every class that needs no attachment, on every kind of image, and the rules about
- * buffers (virtdisk-api.md 1.4, 3.8). argv[1] is the folder that make_images filled. */
-#include "check.h"
-
+/* GetVirtualDiskInformation: every class that needs no attachment, on every kind of image, and the rules
+ * about buffers (virtdisk-api.md 1.4, 3.8). argv[1] is the folder that make_images filled. */
 #include <stddef.h>
+
+#include "check.h"
 
 #define MIB (1024ULL * 1024)
 
 static HANDLE open_image(const char* name, ULONG flags) {
   VIRTUAL_STORAGE_TYPE type = storage_type(VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN);
   HANDLE handle = NULL;
-  CHECK_CODE(OpenVirtualDisk(&type, image(name), VIRTUAL_DISK_ACCESS_GET_INFO, (OPEN_VIRTUAL_DISK_FLAG)flags, NULL, &handle), 0);
+  CHECK_CODE(OpenVirtualDisk(&type, image(name), VIRTUAL_DISK_ACCESS_GET_INFO, (OPEN_VIRTUAL_DISK_FLAG)flags,
+                             NULL, &handle),
+             0);
   return handle;
 }
 
@@ -49,7 +51,8 @@ static void classes_of_every_kind(void) {
     CHECK(info.Size.SectorSize == kind->logical);
     CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_VIRTUAL_STORAGE_TYPE, &info), 0);
     CHECK(info.VirtualStorageType.DeviceId == kind->device);
-    CHECK(memcmp(&info.VirtualStorageType.VendorId, &VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT, sizeof(GUID)) == 0);
+    CHECK(memcmp(&info.VirtualStorageType.VendorId, &VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT, sizeof(GUID)) ==
+          0);
     CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_PROVIDER_SUBTYPE, &info), 0);
     CHECK(info.ProviderSubtype == kind->subtype);
     CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_IS_4K_ALIGNED, &info), 0);
@@ -57,7 +60,8 @@ static void classes_of_every_kind(void) {
     CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_VHD_PHYSICAL_SECTOR_SIZE, &info), 0);
     CHECK(info.VhdPhysicalSectorSize == kind->physical);
     CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_PHYSICAL_DISK, &info), 0);
-    CHECK(info.PhysicalDisk.LogicalSectorSize >= 512 && info.PhysicalDisk.PhysicalSectorSize >= info.PhysicalDisk.LogicalSectorSize);
+    CHECK(info.PhysicalDisk.LogicalSectorSize >= 512 &&
+          info.PhysicalDisk.PhysicalSectorSize >= info.PhysicalDisk.LogicalSectorSize);
     CHECK(info.PhysicalDisk.IsRemote == FALSE);
     CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_IS_LOADED, &info), 0);
     CHECK(info.IsLoaded == FALSE);
@@ -98,7 +102,8 @@ static void identities(void) {
 }
 
 static void parent_classes_need_a_differencing_disk(void) {
-  static const ULONG classes[] = {GET_VIRTUAL_DISK_INFO_PARENT_LOCATION, GET_VIRTUAL_DISK_INFO_PARENT_IDENTIFIER,
+  static const ULONG classes[] = {GET_VIRTUAL_DISK_INFO_PARENT_LOCATION,
+                                  GET_VIRTUAL_DISK_INFO_PARENT_IDENTIFIER,
                                   GET_VIRTUAL_DISK_INFO_PARENT_TIMESTAMP};
   static const char* const names[] = {"fixed.vhd", "dynamic.vhd", "dynamic.vhdx"};
   for (size_t i = 0; i < 3; ++i) {
@@ -142,7 +147,8 @@ static void parent_locations(void) {
   GET_VIRTUAL_DISK_INFO* info = parent_location(orphan, &bytes);
   CHECK(info->ParentLocation.ParentResolved == FALSE);
   const wchar_t* text = info->ParentLocation.ParentLocationBuffer; /* MULTI_SZ */
-  size_t length = (bytes - offsetof(GET_VIRTUAL_DISK_INFO, ParentLocation.ParentLocationBuffer)) / sizeof(wchar_t);
+  size_t length =
+      (bytes - offsetof(GET_VIRTUAL_DISK_INFO, ParentLocation.ParentLocationBuffer)) / sizeof(wchar_t);
   CHECK(length >= 3 && text[length - 1] == 0 && text[length - 2] == 0);
   CHECK(wcsstr(text, L"gone.vhd") != NULL);
   free(info);
@@ -182,12 +188,16 @@ static void the_right_is_needed(void) {
   VIRTUAL_STORAGE_TYPE type = storage_type(VIRTUAL_STORAGE_TYPE_DEVICE_VHD);
   HANDLE handle = NULL;
   GET_VIRTUAL_DISK_INFO info;
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_DETACH, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle), 0);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_DETACH,
+                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle),
+             0);
   CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), ERROR_ACCESS_DENIED);
   CHECK(CloseHandle(handle) == TRUE);
   OPEN_VIRTUAL_DISK_PARAMETERS v2 = parameters_of(2, 0);
   v2.Version2.GetInfoOnly = TRUE;
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_NONE, OPEN_VIRTUAL_DISK_FLAG_NONE, &v2, &handle), 0);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_NONE, OPEN_VIRTUAL_DISK_FLAG_NONE,
+                             &v2, &handle),
+             0);
   CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), 0);
   CHECK(CloseHandle(handle) == TRUE);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Exactly these functions are declared and not built yet; each says so with 120, whatever it is given. A function
- * leaves this list when it is built. */
+/* Exactly these functions are declared and not built yet; each says so with 120, whatever it is given. A
+ * function leaves this list when it is built. */
 #include "check.h"
 
 int main(void) {
   HANDLE h = NULL;
   OVERLAPPED overlapped;
   memset(&overlapped, 0, sizeof overlapped);
-#define NOT_BUILT(call)                              \
-  do {                                               \
-    CHECK_CODE((call), ERROR_CALL_NOT_IMPLEMENTED);  \
+#define NOT_BUILT(call)                                             \
+  do {                                                              \
+    CHECK_CODE((call), ERROR_CALL_NOT_IMPLEMENTED);                 \
     CHECK(strstr(VirtdiskGetLastErrorText(), "not built") != NULL); \
   } while (0)
   NOT_BUILT(AddVirtualDiskParent(h, L"p"));
@@ -18,7 +18,8 @@ int main(void) {
   NOT_BUILT(BreakMirrorVirtualDisk(h));
   NOT_BUILT(CompactVirtualDisk(h, COMPACT_VIRTUAL_DISK_FLAG_NONE, NULL, NULL));
   NOT_BUILT(CompleteForkVirtualDisk(h));
-  NOT_BUILT(CreateVirtualDisk(NULL, NULL, VIRTUAL_DISK_ACCESS_NONE, NULL, CREATE_VIRTUAL_DISK_FLAG_NONE, 0, NULL, NULL, &h));
+  NOT_BUILT(CreateVirtualDisk(NULL, NULL, VIRTUAL_DISK_ACCESS_NONE, NULL, CREATE_VIRTUAL_DISK_FLAG_NONE, 0,
+                              NULL, NULL, &h));
   NOT_BUILT(DeleteSnapshotVhdSet(h, NULL, DELETE_SNAPSHOT_VHDSET_FLAG_NONE));
   NOT_BUILT(DeleteVirtualDiskMetadata(h, NULL));
   NOT_BUILT(DetachVirtualDisk(h, DETACH_VIRTUAL_DISK_FLAG_NONE, 0));

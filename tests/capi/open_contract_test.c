@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The OpenVirtualDisk page as a table: rows T1-T25 of virtdisk-api.md 7, at each contract level, and what lies beside
- * them. argv[1] is the folder that make_images filled. */
-#include "check.h"
-
+/* The OpenVirtualDisk page as a table: rows T1-T25 of virtdisk-api.md 7, at each contract level, and what
+ * lies beside them. argv[1] is the folder that make_images filled. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define _GNU_SOURCE /* seteuid */
+#include "check.h"
 
 #define UNKNOWN VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN
 #define VHD VIRTUAL_STORAGE_TYPE_DEVICE_VHD
@@ -40,7 +41,9 @@ static void t3_t23_handle_works_until_closed(void) {
   HANDLE handle = NULL;
   GET_VIRTUAL_DISK_INFO info;
   ULONG size = sizeof info;
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle), 0);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO,
+                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle),
+             0);
   info.Version = GET_VIRTUAL_DISK_INFO_SIZE;
   CHECK_CODE(GetVirtualDiskInformation(handle, &size, &info, NULL), 0);
   CHECK(info.Size.VirtualSize == 4 * 1024 * 1024);
@@ -55,10 +58,18 @@ static void t3_t23_handle_works_until_closed(void) {
 static void t5_t6_t24b_null_pointers(void) {
   VIRTUAL_STORAGE_TYPE type = storage_type(VHD);
   HANDLE handle = SENTINEL;
-  CHECK_CODE(OpenVirtualDisk(NULL, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle), 87);
-  CHECK_CODE(OpenVirtualDisk(&type, NULL, VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle), 87);
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, NULL), 87);
-  CHECK_CODE(OpenVirtualDisk(NULL, NULL, VIRTUAL_DISK_ACCESS_NONE, OPEN_VIRTUAL_DISK_FLAG_NO_PARENTS, NULL, &handle), 87); /* Wine O1 */
+  CHECK_CODE(OpenVirtualDisk(NULL, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO,
+                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle),
+             87);
+  CHECK_CODE(
+      OpenVirtualDisk(&type, NULL, VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle),
+      87);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO,
+                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, NULL),
+             87);
+  CHECK_CODE(
+      OpenVirtualDisk(NULL, NULL, VIRTUAL_DISK_ACCESS_NONE, OPEN_VIRTUAL_DISK_FLAG_NO_PARENTS, NULL, &handle),
+      87); /* Wine O1 */
   CHECK(handle == SENTINEL);
 }
 
@@ -96,7 +107,8 @@ static void t9_every_flag_bit(void) {
     CHECK_CODE(try_open(VHD, image("fixed.vhd"), GET_INFO, flag, NULL), wanted);
     for (ULONG version = 2; version <= 3; ++version) {
       OPEN_VIRTUAL_DISK_PARAMETERS later = parameters_of(version, 0);
-      int known = flag <= OPEN_VIRTUAL_DISK_FLAG_SUPPORT_ENCRYPTED_FILES && flag != OPEN_VIRTUAL_DISK_FLAG_BOOT_DRIVE;
+      int known =
+          flag <= OPEN_VIRTUAL_DISK_FLAG_SUPPORT_ENCRYPTED_FILES && flag != OPEN_VIRTUAL_DISK_FLAG_BOOT_DRIVE;
       CHECK_CODE(try_open(VHD, image("fixed.vhd"), NONE, flag, &later), modern() && known ? 0 : 87);
     }
   }
@@ -120,7 +132,9 @@ static void t11_blank_file(void) {
   HANDLE handle = NULL;
   GET_VIRTUAL_DISK_INFO info;
   ULONG size = sizeof info;
-  CHECK_CODE(OpenVirtualDisk(&type, image("blank.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_BLANK_FILE, NULL, &handle), 0);
+  CHECK_CODE(OpenVirtualDisk(&type, image("blank.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO,
+                             OPEN_VIRTUAL_DISK_FLAG_BLANK_FILE, NULL, &handle),
+             0);
   info.Version = GET_VIRTUAL_DISK_INFO_IDENTIFIER;
   CHECK_CODE(GetVirtualDiskInformation(handle, &size, &info, NULL), 0xC03A001C);
   CHECK(CloseHandle(handle) == TRUE);
@@ -141,7 +155,8 @@ static void t12_t13_versions(void) {
 static void t14_null_parameters(void) { CHECK_CODE(try_open(VHD, image("fixed.vhd"), GET_INFO, 0, NULL), 0); }
 
 static void t18_to_t20_iso_rules(void) {
-  static const char* const corrupt[] = {"plus1.iso", "minus1.iso", "34815.iso", "32768.iso", "zeros.iso", "random.iso", "cd002.iso"};
+  static const char* const corrupt[] = {"plus1.iso", "minus1.iso", "34815.iso", "32768.iso",
+                                        "zeros.iso", "random.iso", "cd002.iso"};
   for (size_t i = 0; i < sizeof corrupt / sizeof *corrupt; ++i) {
     CHECK_CODE(try_open(ISO, image(corrupt[i]), READ, 0, NULL), ERROR_FILE_CORRUPT);
     CHECK_CODE(try_open(UNKNOWN, image(corrupt[i]), READ, 0, NULL), ERROR_FILE_CORRUPT);
@@ -154,8 +169,12 @@ static void t21_t22_permanently_attached(void) {
   /* make_images published records for these two and holds their locks. */
   CHECK_CODE(try_open(VHD, image("attached_rw.vhd"), GET_INFO, 0, NULL), 32);
   CHECK_CODE(try_open(VHD, image("attached_rw.vhd"), GET_INFO | VIRTUAL_DISK_ACCESS_DETACH, 0, NULL), 0);
-  CHECK_CODE(try_open(VHD, image("attached_ro.vhd"), VIRTUAL_DISK_ACCESS_DETACH | VIRTUAL_DISK_ACCESS_METAOPS, 0, NULL), 32);
-  CHECK_CODE(try_open(VHD, image("attached_ro.vhd"), VIRTUAL_DISK_ACCESS_DETACH | VIRTUAL_DISK_ACCESS_ATTACH_RW, 0, NULL), 32);
+  CHECK_CODE(try_open(VHD, image("attached_ro.vhd"), VIRTUAL_DISK_ACCESS_DETACH | VIRTUAL_DISK_ACCESS_METAOPS,
+                      0, NULL),
+             32);
+  CHECK_CODE(try_open(VHD, image("attached_ro.vhd"),
+                      VIRTUAL_DISK_ACCESS_DETACH | VIRTUAL_DISK_ACCESS_ATTACH_RW, 0, NULL),
+             32);
   CHECK_CODE(try_open(VHD, image("attached_ro.vhd"), VIRTUAL_DISK_ACCESS_DETACH, 0, NULL), 0);
   if (modern()) {
     OPEN_VIRTUAL_DISK_PARAMETERS v2 = parameters_of(2, 0);
@@ -167,8 +186,11 @@ static void t21_t22_permanently_attached(void) {
   HANDLE handle = NULL;
   GET_VIRTUAL_DISK_INFO info;
   ULONG size = sizeof info;
-  CHECK_CODE(OpenVirtualDisk(&type, image("attached_rw.vhd"), (VIRTUAL_DISK_ACCESS_MASK)(VIRTUAL_DISK_ACCESS_GET_INFO | VIRTUAL_DISK_ACCESS_DETACH),
-                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle), 0);
+  CHECK_CODE(
+      OpenVirtualDisk(&type, image("attached_rw.vhd"),
+                      (VIRTUAL_DISK_ACCESS_MASK)(VIRTUAL_DISK_ACCESS_GET_INFO | VIRTUAL_DISK_ACCESS_DETACH),
+                      OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle),
+      0);
   info.Version = GET_VIRTUAL_DISK_INFO_IS_LOADED;
   CHECK_CODE(GetVirtualDiskInformation(handle, &size, &info, NULL), 0);
   CHECK(info.IsLoaded == TRUE);
@@ -195,10 +217,10 @@ static void t25_order_and_wine_tests(void) {
   OPEN_VIRTUAL_DISK_PARAMETERS v2 = parameters_of(2, 0xA5);
   OPEN_VIRTUAL_DISK_PARAMETERS v3 = parameters_of(3, 0xA5);
   const wchar_t* absent = image("absent.vhd");
-  CHECK_CODE(try_open(UNKNOWN, absent, 0xffffff, 0, &v1), 87);                       /* Wine O5 */
-  CHECK_CODE(try_open(UNKNOWN, absent, NONE, 0, &v1), 2);                            /* Wine O6 */
-  CHECK_CODE(try_open(UNKNOWN, absent, NONE, NO_PARENTS, &v2), modern() ? 2 : 87);   /* Wine O4 */
-  CHECK_CODE(try_open(UNKNOWN, absent, NONE, NO_PARENTS, &v3), modern() ? 2 : 87);   /* Wine O3 */
+  CHECK_CODE(try_open(UNKNOWN, absent, 0xffffff, 0, &v1), 87);                     /* Wine O5 */
+  CHECK_CODE(try_open(UNKNOWN, absent, NONE, 0, &v1), 2);                          /* Wine O6 */
+  CHECK_CODE(try_open(UNKNOWN, absent, NONE, NO_PARENTS, &v2), modern() ? 2 : 87); /* Wine O4 */
+  CHECK_CODE(try_open(UNKNOWN, absent, NONE, NO_PARENTS, &v3), modern() ? 2 : 87); /* Wine O3 */
   CHECK_CODE(try_open(VHD, absent, GET_INFO, 0x80000000, NULL), 87);
   CHECK_CODE(try_open(VHD, absent, GET_INFO, 0, NULL), 2);
   CHECK_CODE(try_open(VHD, image("absent/disk.vhd"), GET_INFO, 0, NULL), 3);
@@ -209,15 +231,19 @@ static void neighbours(void) {
   VIRTUAL_STORAGE_TYPE type = storage_type(VHD);
   HANDLE handle = SENTINEL;
   type.DeviceId = 77;
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle), 0xC03A0014);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO,
+                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle),
+             0xC03A0014);
   type = storage_type(VHD);
   type.VendorId.Data1 ^= 1;
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle), 0xC03A0014);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_GET_INFO,
+                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &handle),
+             0xC03A0014);
   CHECK_CODE(try_open(UNKNOWN, image("text.txt"), GET_INFO, 0, NULL), 0xC03A0014);
   CHECK_CODE(try_open(VHD, L"", GET_INFO, 0, NULL), ERROR_INVALID_NAME);
   CHECK_CODE(try_open(VHD, image("."), GET_INFO, 0, NULL), 5);
   CHECK_CODE(try_open(VHD, L"/dev/null", GET_INFO, 0, NULL), 5);
-  CHECK_CODE(try_open(VHD, image("fifo.vhd"), GET_INFO, 0, NULL), 5); /* and must not hang */
+  CHECK_CODE(try_open(VHD, image("fifo.vhd"), GET_INFO, 0, NULL), 5);  /* and must not hang */
   CHECK(try_open(VHD, image("dynamic.vhdx"), GET_INFO, 0, NULL) != 0); /* type contradicts content */
   CHECK(try_open(VHDX, image("fixed.vhd"), GET_INFO, 0, NULL) != 0);
 
@@ -225,7 +251,8 @@ static void neighbours(void) {
   CHECK_CODE(try_open(ISO, image("disc.iso"), READ, NO_PARENTS, NULL), iso_known ? 87 : 0xC03A0014);
   CHECK_CODE(try_open(ISO, image("disc.iso"), READ, BLANK_FILE, NULL), iso_known ? 87 : 0xC03A0014);
   CHECK_CODE(try_open(UNKNOWN, image("disc.iso"), READ, BLANK_FILE, NULL), iso_known ? 87 : 0xC03A0014);
-  CHECK_CODE(try_open(ISO, image("disc.iso"), VIRTUAL_DISK_ACCESS_ATTACH_RW, 0, NULL), iso_known ? 5 : 0xC03A0014);
+  CHECK_CODE(try_open(ISO, image("disc.iso"), VIRTUAL_DISK_ACCESS_ATTACH_RW, 0, NULL),
+             iso_known ? 5 : 0xC03A0014);
   if (modern()) {
     OPEN_VIRTUAL_DISK_PARAMETERS v2 = parameters_of(2, 0);
     CHECK_CODE(try_open(ISO, image("disc.iso"), NONE, 0, &v2), ERROR_NOT_SUPPORTED);
@@ -235,13 +262,19 @@ static void neighbours(void) {
 static void sharing(void) {
   VIRTUAL_STORAGE_TYPE type = storage_type(VHD);
   HANDLE writer = NULL;
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_ALL, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &writer), 0);
-  CHECK_CODE(try_open(VHD, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_ATTACH_RW, 0, NULL), ERROR_SHARING_VIOLATION);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_ALL, OPEN_VIRTUAL_DISK_FLAG_NONE,
+                             NULL, &writer),
+             0);
+  CHECK_CODE(try_open(VHD, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_ATTACH_RW, 0, NULL),
+             ERROR_SHARING_VIOLATION);
   CHECK(CloseHandle(writer) == TRUE);
   HANDLE reader = NULL;
-  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_ATTACH_RO, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &reader), 0);
+  CHECK_CODE(OpenVirtualDisk(&type, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_ATTACH_RO,
+                             OPEN_VIRTUAL_DISK_FLAG_NONE, NULL, &reader),
+             0);
   CHECK_CODE(try_open(VHD, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_ATTACH_RO, 0, NULL), 0);
-  CHECK_CODE(try_open(VHD, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_METAOPS, 0, NULL), ERROR_SHARING_VIOLATION);
+  CHECK_CODE(try_open(VHD, image("fixed.vhd"), VIRTUAL_DISK_ACCESS_METAOPS, 0, NULL),
+             ERROR_SHARING_VIOLATION);
   CHECK(CloseHandle(reader) == TRUE);
 }
 
