@@ -54,14 +54,16 @@ Result<std::size_t> CowFile::read(FileOffset at, std::span<std::byte> into) {
     if (start >= end) break;
     const std::uint64_t from = std::max(at.bytes, start);
     const std::uint64_t to = std::min(end, start + kPageBytes);
-    std::ranges::copy(std::span(page->second).subspan(from - start, to - from), into.begin() + (from - at.bytes));
+    std::ranges::copy(std::span(page->second).subspan(from - start, to - from),
+                      into.begin() + (from - at.bytes));
   }
   return length;
 }
 
 Status CowFile::write(FileOffset at, std::span<const std::byte> from) {
   const auto end = checked_add<std::uint64_t>(at.bytes, from.size());
-  if (!end) return fail(io::faults::kTooLarge, "{}: write of {} bytes at {:#x}", name(), from.size(), at.bytes);
+  if (!end)
+    return fail(io::faults::kTooLarge, "{}: write of {} bytes at {:#x}", name(), from.size(), at.bytes);
   const MutexLock lock(mutex_);
   for (std::size_t done = 0; done < from.size();) {
     const std::uint64_t position = at.bytes + done;

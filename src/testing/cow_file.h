@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A writable file over a base that it never changes: how tests make thousands of variants of one image. Making one
-// costs nothing; it keeps only the 4 KiB pages that were written to it. Bases may themselves be CowFiles.
+// A writable file over a base that it never changes: how tests make thousands of variants of one image.
+// Making one costs nothing; it keeps only the 4 KiB pages that were written to it. Bases may themselves be
+// CowFiles.
 #pragma once
 
 #include <array>

@@ -24,12 +24,12 @@ Status FaultFile::pass(bool needs_space, const char* what) {
   if ((plan_.os_errno == ENOSPC || plan_.os_errno == EDQUOT) && !needs_space) return {};
   const MutexLock lock(mutex_);
   ++counted_;
-  const bool strikes = plan_.fail_at != 0 &&
-                       (counted_ == plan_.fail_at || (plan_.sticky && counted_ > plan_.fail_at));
+  const bool strikes =
+      plan_.fail_at != 0 && (counted_ == plan_.fail_at || (plan_.sticky && counted_ > plan_.fail_at));
   if (!strikes) return {};
   ++failed_;
-  return fail_errno(io::faults::fault_for_errno(plan_.os_errno), plan_.os_errno, "{}: {} (injected, operation {})",
-                    name(), what, counted_);
+  return fail_errno(io::faults::fault_for_errno(plan_.os_errno), plan_.os_errno,
+                    "{}: {} (injected, operation {})", name(), what, counted_);
 }
 
 Result<std::size_t> FaultFile::read(FileOffset at, std::span<std::byte> into) {
@@ -86,7 +86,9 @@ namespace {
 class Handle final : public File {
  public:
   explicit Handle(std::shared_ptr<File> below) : below_(std::move(below)) {}
-  Result<std::size_t> read(FileOffset at, std::span<std::byte> into) override { return below_->read(at, into); }
+  Result<std::size_t> read(FileOffset at, std::span<std::byte> into) override {
+    return below_->read(at, into);
+  }
   Status write(FileOffset at, std::span<const std::byte> from) override { return below_->write(at, from); }
   Status flush() override { return below_->flush(); }
   Result<std::uint64_t> size() override { return below_->size(); }
@@ -107,10 +109,10 @@ constexpr std::uint64_t kMostRuns = 1'000'000;  // an operation that never ends 
 
 }  // namespace
 
-FaultLoopReport run_fault_loop(const std::shared_ptr<File>& base, FaultPlan plan,
-                               const std::function<Status(std::unique_ptr<File>)>& operation,
-                               const std::function<std::string(const std::shared_ptr<File>& left,
-                                                               const Status& result)>& judge) {
+FaultLoopReport run_fault_loop(
+    const std::shared_ptr<File>& base, FaultPlan plan,
+    const std::function<Status(std::unique_ptr<File>)>& operation,
+    const std::function<std::string(const std::shared_ptr<File>& left, const Status& result)>& judge) {
   FaultLoopReport report;
   for (plan.fail_at = 1; plan.fail_at <= kMostRuns; ++plan.fail_at) {
     const auto left = std::make_shared<CowFile>(base);

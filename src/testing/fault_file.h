@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A file whose n-th operation fails, and the loop that runs an operation with n = 1, 2, … until it gets through.
+// A file whose n-th operation fails, and the loop that runs an operation with n = 1, 2, … until it gets
+// through.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +16,10 @@ namespace vdisk::testing {
 
 struct FaultPlan {
   std::uint64_t fail_at = 0;  ///< The operation (1 is the first) that fails; 0: none does.
-  int os_errno = 5;           ///< EIO; ENOSPC (28) fails only what can need space: write, zero, resize, flush.
-  bool sticky = false;        ///< All operations of a failing kind after it fail too: a dead disk, a full file system.
-  bool half_writes = true;    ///< A failing write leaves its first half (in whole 512-byte sectors) behind.
+  int os_errno = 5;  ///< EIO; ENOSPC (28) fails only what can need space: write, zero, resize, flush.
+  bool sticky =
+      false;  ///< All operations of a failing kind after it fail too: a dead disk, a full file system.
+  bool half_writes = true;  ///< A failing write leaves its first half (in whole 512-byte sectors) behind.
 };
 
 /// Passes everything on to `below` but the operation that is to fail. Thread rule: as every File.
@@ -57,14 +59,14 @@ struct FaultLoopReport {
   std::string failure;     ///< Empty: all is well. Else what went wrong, and at which n.
 };
 
-/// Runs `operation` on a fresh copy-on-write view of `base` with the n-th I/O failing (`plan.fail_at` is ignored),
-/// n = 1, 2, … until no fault strikes any more. `judge` looks at the file that each run left behind and at the
-/// operation's result, and returns "" or what is wrong. A run that no fault struck must succeed. An operation may
-/// succeed although a fault struck (a redundant copy, a hint): `judge` sees that.
-/// The file is given to the operation to own.
-FaultLoopReport run_fault_loop(const std::shared_ptr<File>& base, FaultPlan plan,
-                               const std::function<Status(std::unique_ptr<File>)>& operation,
-                               const std::function<std::string(const std::shared_ptr<File>& left,
-                                                               const Status& result)>& judge);
+/// Runs `operation` on a fresh copy-on-write view of `base` with the n-th I/O failing (`plan.fail_at` is
+/// ignored), n = 1, 2, … until no fault strikes any more. `judge` looks at the file that each run left behind
+/// and at the operation's result, and returns "" or what is wrong. A run that no fault struck must succeed.
+/// An operation may succeed although a fault struck (a redundant copy, a hint): `judge` sees that. The file
+/// is given to the operation to own.
+FaultLoopReport run_fault_loop(
+    const std::shared_ptr<File>& base, FaultPlan plan,
+    const std::function<Status(std::unique_ptr<File>)>& operation,
+    const std::function<std::string(const std::shared_ptr<File>& left, const Status& result)>& judge);
 
 }  // namespace vdisk::testing

@@ -7,12 +7,18 @@ namespace vdisk::testing {
 
 std::string IoEvent::to_string() const {
   switch (kind) {
-    case Kind::kWrite: return fmt::format("write {:#x}+{:#x}", at, length);
-    case Kind::kZero: return fmt::format("zero {:#x}+{:#x}", at, length);
-    case Kind::kPunch: return fmt::format("punch {:#x}+{:#x}", at, length);
-    case Kind::kResize: return fmt::format("resize {:#x}", length);
-    case Kind::kFlush: return fmt::format("flush of the first {} events", covers);
-    case Kind::kPromise: return fmt::format("promise {} {}", promise, text);
+    case Kind::kWrite:
+      return fmt::format("write {:#x}+{:#x}", at, length);
+    case Kind::kZero:
+      return fmt::format("zero {:#x}+{:#x}", at, length);
+    case Kind::kPunch:
+      return fmt::format("punch {:#x}+{:#x}", at, length);
+    case Kind::kResize:
+      return fmt::format("resize {:#x}", length);
+    case Kind::kFlush:
+      return fmt::format("flush of the first {} events", covers);
+    case Kind::kPromise:
+      return fmt::format("promise {} {}", promise, text);
   }
   return {};
 }
@@ -44,6 +50,7 @@ Status RecordingFile::flush() {
     covers = recording_.events_.size();
   }
   VDISK_TRY(below_.flush());
+  if (recording_.during_flush) recording_.during_flush();
   const MutexLock lock(recording_.mutex_);
   IoEvent event{.kind = IoEvent::Kind::kFlush};
   event.covers = covers;
