@@ -29,6 +29,8 @@ struct ParentSearch {
   /// Drive letter or UNC prefix ("C:", "\\server\share") to a folder here. Also says what such a path means when
   /// a caller names an image by it.
   std::vector<std::pair<std::string, std::string>> drive_map;
+  /// Leaves out the relative paths that the child records (OPEN_VIRTUAL_DISK_FLAG_IGNORE_RELATIVE_PARENT_LOCATOR).
+  bool ignore_relative = false;
   /// Parents that are raw files (a VHD whose parent id is zero, as Xen makes them). Never by default.
   bool allow_raw = false;
 

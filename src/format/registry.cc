@@ -60,7 +60,8 @@ Result<const Format*> detect_format(File& file, std::string_view path, std::opti
   const Format* found = VDISK_TRY(probe_content(file));
   if (named == nullptr && found == nullptr) {
     return fail(format::faults::kUnrecognised,
-                "{}: neither the extension nor the content is of a known format; name it with --format if you know it",
+                "{}: neither the extension nor the content is of a known format; name it with --format if "
+                "you know it",
                 file.name());
   }
   if (named != nullptr && found != nullptr) {
