@@ -5,12 +5,14 @@
 #include <array>
 
 #include "format/raw/raw.h"
+#include "format/vhdx/vhdx.h"
 
 namespace vdisk {
 
 namespace {
 
 constexpr std::array kFormats = {
+    &vhdx::kFormat,
     &raw::kFormat,
 };
 
