@@ -5,6 +5,7 @@
 #include <array>
 
 #include "format/raw/raw.h"
+#include "format/vhd/vhd.h"
 
 namespace vdisk {
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::array kFormats = {
     &raw::kFormat,
+    &vhd::kFormat,
 };
 
 std::string lower_extension(std::string_view path) {
@@ -58,7 +60,8 @@ Result<const Format*> detect_format(File& file, std::string_view path, std::opti
   const Format* found = VDISK_TRY(probe_content(file));
   if (named == nullptr && found == nullptr) {
     return fail(format::faults::kUnrecognised,
-                "{}: neither the extension nor the content is of a known format; name it with --format if you know it",
+                "{}: neither the extension nor the content is of a known format; name it with --format if "
+                "you know it",
                 file.name());
   }
   if (named != nullptr && found != nullptr) {
