@@ -6,6 +6,7 @@
 
 #include "format/raw/raw.h"
 #include "format/vhdx/vhdx.h"
+#include "format/vhd/vhd.h"
 
 namespace vdisk {
 
@@ -14,6 +15,7 @@ namespace {
 constexpr std::array kFormats = {
     &vhdx::kFormat,
     &raw::kFormat,
+    &vhd::kFormat,
 };
 
 std::string lower_extension(std::string_view path) {
