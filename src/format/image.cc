@@ -1,11 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/image.h"
 
+#include <algorithm>
+
+#include "base/fault_ledger.h"
 #include "format/registry.h"
 
 namespace vdisk {
 
+bool CheckReport::damaged() const noexcept {
+  return std::ranges::any_of(findings,
+                             [](const Finding& f) { return f.severity == Finding::Severity::kDamage; });
+}
+
 void CheckSink::add_text(Finding::Severity severity, const Fault& fault, std::string message) {
+  record_fault_in_ledger(fault.id);  // A finding provokes its row as an error does.
   ++report_.findings_total;
   // Damage must show even when a thousand notes came first: the last slot is given up for it.
   if (report_.findings.size() >= CheckReport::kMostFindings) {
