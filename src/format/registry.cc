@@ -6,9 +6,9 @@
 
 #include "format/iso/iso.h"
 #include "format/raw/raw.h"
-#include "format/vhdx/vhdx.h"
 #include "format/vhd/vhd.h"
 #include "format/vhdset/vhdset.h"
+#include "format/vhdx/vhdx.h"
 
 namespace vdisk {
 
@@ -104,22 +104,6 @@ const Format* format_by_extension(std::string_view path) noexcept {
 }
 
 Result<const Format*> detect_format(File& file, std::string_view path, std::optional<FormatId> wanted) {
-  if (wanted == FormatId::kRaw) return &raw::kFormat;
-  const Format* named = wanted ? &format_by_id(*wanted) : format_by_extension(path);
-  if (named != nullptr && VDISK_TRY(named->probe(file)) == Probe::kYes) return named;
-  const Format* found = VDISK_TRY(probe_content(file));
-  if (named == nullptr && found == nullptr) {
-    return fail(format::faults::kUnrecognised,
-                "{}: neither the extension nor the content is of a known format; name it with --format if "
-                "you know it",
-                file.name());
-  }
-  if (named != nullptr && found != nullptr) {
-    return fail(format::faults::kContradiction, "{}: {} {}, but the content is {}", file.name(),
-                wanted ? "opened as" : "the extension says", named->name, found->name);
-  }
-  // Named, and nothing else was recognised: the named format's own open says what is wrong with the content.
-  return named != nullptr ? named : found;
   return internal::detect_among(kFormats, file, path, wanted);
 }
 
