@@ -85,9 +85,9 @@ TEST_F(PosixFileTest, PiecesLargerThanOneCallMoves) {
   const std::uint64_t beyond = 3 * kGiB;
   ASSERT_TRUE(file->resize(beyond));
   ASSERT_TRUE(file->write(FileOffset{beyond - 1}, bytes_of("z")));
-  // A buffer of 2 GiB would cost as much; 64 MiB mapped again and again cost 64 MiB.
+  // One call moves 1 GiB. A buffer that large would cost as much; 64 MiB mapped again and again cost 64 MiB.
   constexpr std::uint64_t kMapped = 64 * kMiB;
-  const std::uint64_t length = 33 * kMapped;
+  const std::uint64_t length = 17 * kMapped;
   auto* const into = static_cast<std::byte*>(
       ::mmap(nullptr, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   ASSERT_NE(into, MAP_FAILED);
