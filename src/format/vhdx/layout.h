@@ -183,6 +183,9 @@ static_assert(sizeof(FileParametersLayout) == 8);
 inline constexpr std::uint32_t kLeaveBlockAllocated = 1;
 inline constexpr std::uint32_t kHasParent = 2;
 
+/// Our bound on a parent locator (formats.md 6 no. 77); genuine ones have about a kilobyte.
+inline constexpr std::uint32_t kMostLocatorBytes = 64 * kKiB;
+
 struct ParentLocatorHeaderLayout {
   Guid locator_type;
   Le<std::uint16_t> reserved;
