@@ -58,6 +58,7 @@ struct ImageInfo {
   std::optional<Guid> virtual_disk_id;  ///< VHDX Virtual Disk ID (SCSI page 0x83); VHD: its unique id.
   std::string creator;                  ///< Program that made the file, as recorded; "" if not recorded.
   bool dirty_log = false;
+  std::optional<bool> payload_4k_aligned;  ///< Whether payload blocks lie at multiples of 4 KiB in the file.
   std::vector<std::string> change_tracking_files;  ///< Foreign .rct/.mrt files beside the image.
 
   struct Parent {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Integers of layout structs: any alignment, fixed byte order, right on every host. Layout structs are read with
-// memcpy from bytes and never cast.
+// Integers of layout structs: any alignment, fixed byte order, right on every host. Layout structs are read
+// with memcpy from bytes and never cast.
 #pragma once
 
 #include <array>

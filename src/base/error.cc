@@ -52,7 +52,7 @@ std::string Error::message() const {
 
 void Error::add_context(std::string frame) { state_->frames.push_back(std::move(frame)); }
 
-}  // namespace vdisk::v1
+}  // namespace vdisk::inline v1
 
 namespace vdisk {
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Giving birth to errors and passing them on. A failure is born once, with `fail(faults::kRow, "what {} where {:#x}",
-// …)`; VDISK_TRY hands it up; VDISK_TRY_CONTEXT adds a frame on the way. Context text is formatted on failure only.
+// Giving birth to errors and passing them on. A failure is born once, with `fail(faults::kRow, "what {} where
+// {:#x}", …)`; VDISK_TRY hands it up; VDISK_TRY_CONTEXT adds a frame on the way. Context text is formatted on
+// failure only.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,7 +14,8 @@
 
 namespace vdisk {
 
-/// A fault row together with the place that fails; lets `fail` take a format string and still know its caller.
+/// A fault row together with the place that fails; lets `fail` take a format string and still know its
+/// caller.
 struct FaultAt {
   FaultAt(const Fault& row, std::source_location place = std::source_location::current())  // NOLINT: implicit
       : fault(row), where(place) {}
@@ -52,28 +54,29 @@ inline constexpr const Fault* kBase[] = {&kMemory, &kCancelled};
 }  // namespace faults
 
 // A statement expression (g++ and clang) so that the value can be used in place.
-#define VDISK_TRY(expression)                                                             \
-  __extension__({                                                                         \
-    auto&& vdisk_try_result = (expression);                                               \
-    if (!vdisk_try_result) [[unlikely]]                                                   \
-      return ::std::unexpected(::std::move(vdisk_try_result).error());                    \
-    *::std::move(vdisk_try_result);                                                       \
+#define VDISK_TRY(expression)                                          \
+  __extension__({                                                      \
+    auto&& vdisk_try_result = (expression);                            \
+    if (!vdisk_try_result) [[unlikely]]                                \
+      return ::std::unexpected(::std::move(vdisk_try_result).error()); \
+    *::std::move(vdisk_try_result);                                    \
   })
 
-#define VDISK_TRY_CONTEXT(expression, ...)                                                \
-  __extension__({                                                                         \
-    auto&& vdisk_try_result = (expression);                                               \
-    if (!vdisk_try_result) [[unlikely]] {                                                 \
-      ::vdisk::Error vdisk_try_error = ::std::move(vdisk_try_result).error();             \
-      vdisk_try_error.add_context(::fmt::format(__VA_ARGS__));                            \
-      return ::std::unexpected(::std::move(vdisk_try_error));                             \
-    }                                                                                     \
-    *::std::move(vdisk_try_result);                                                       \
+#define VDISK_TRY_CONTEXT(expression, ...)                                    \
+  __extension__({                                                             \
+    auto&& vdisk_try_result = (expression);                                   \
+    if (!vdisk_try_result) [[unlikely]] {                                     \
+      ::vdisk::Error vdisk_try_error = ::std::move(vdisk_try_result).error(); \
+      vdisk_try_error.add_context(::fmt::format(__VA_ARGS__));                \
+      return ::std::unexpected(::std::move(vdisk_try_error));                 \
+    }                                                                         \
+    *::std::move(vdisk_try_result);                                           \
   })
 
 /// An invariant of our own code, checked in release too. Never judges input.
-#define VDISK_ASSERT(condition) \
-  (static_cast<bool>(condition) ? static_cast<void>(0) : ::vdisk::assertion_failed(#condition, __FILE__, __LINE__))
+#define VDISK_ASSERT(condition)                        \
+  (static_cast<bool>(condition) ? static_cast<void>(0) \
+                                : ::vdisk::assertion_failed(#condition, __FILE__, __LINE__))
 
 [[noreturn]] void assertion_failed(const char* condition, const char* file, int line) noexcept;
 

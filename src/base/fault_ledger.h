@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The ledger of provoked faults. Test builds (VDISK_FAULT_LEDGER) append the id of every fault that occurs to the
-// file named by the environment variable VDISK_FAULT_LEDGER, once per process and id; a test then fails when a row
-// of the catalogue was never provoked. Other builds compile this to nothing.
+// The ledger of provoked faults. Test builds (VDISK_FAULT_LEDGER) append the id of every fault that occurs to
+// the file named by the environment variable VDISK_FAULT_LEDGER, once per process and id; a test then fails
+// when a row of the catalogue was never provoked. Other builds compile this to nothing.
 #pragma once
 
 #include <string_view>

@@ -61,4 +61,4 @@ std::optional<Guid> Guid::parse(std::string_view text) noexcept {
   return from_text_order(out);
 }
 
-}  // namespace vdisk::v1
+}  // namespace vdisk::inline v1

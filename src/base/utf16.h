@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// UTF-16 to and from UTF-8, independent of any locale. Ill-formed input is replaced (U+FFFD), never refused: paths
-// in images are hints, and what cannot be converted cannot be found. `*_strict` reports ill-formed input instead.
+// UTF-16 to and from UTF-8, independent of any locale. Ill-formed input is replaced (U+FFFD), never refused:
+// paths in images are hints, and what cannot be converted cannot be found. `*_strict` reports ill-formed
+// input instead.
 #pragma once
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The Win32 codes that fault rows use, by their names in winerror.h (virtdisk-api.md 8). The layers below the C API
-// know these numbers and nothing else of Windows.
+// The Win32 codes that fault rows use, by their names in winerror.h (virtdisk-api.md 8). The layers below the
+// C API know these numbers and nothing else of Windows.
 #pragma once
 
 #include <vdisk/error.h>

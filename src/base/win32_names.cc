@@ -117,4 +117,4 @@ std::string_view win32_code_name(Win32Code code) noexcept {
   return row != std::end(kNames) && row->code == code ? row->name : std::string_view{};
 }
 
-}  // namespace vdisk::v1
+}  // namespace vdisk::inline v1

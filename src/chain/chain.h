@@ -22,10 +22,10 @@ struct Layer {
 
 class Chain {
  public:
-  /// Opens the image at `path` and, unless `options.no_parents`, every parent up to the base: finds each by the
-  /// locator policy (parent_search.h), opens it read-only and shared, compares its identity with the linkage that
-  /// the child records, bounds the depth and refuses cycles. Errors of a parent carry the frames
-  /// "opening <child>: parent <path>: …".
+  /// Opens the image at `path` and, unless `options.no_parents`, every parent up to the base: finds each by
+  /// the locator policy (parent_search.h), opens it read-only and shared, compares its identity with the
+  /// linkage that the child records, bounds the depth and refuses cycles. Errors of a parent keep their own
+  /// fault and code (faults.h says why) and carry the frames "opening <child>: parent <path>: …".
   static Result<Chain> open(const std::string& path, const OpenOptions& options);
 
   std::size_t size() const noexcept { return layers_.size(); }
@@ -35,14 +35,22 @@ class Chain {
   /// False when the last layer is differencing but its parent was not opened.
   bool complete() const noexcept { return complete_; }
 
-  /// Says where the bytes of `range` are. Fills `plan` (cleared first) from the beginning until the range or the
-  /// plan ends; returns the bytes covered (more than 0). Past the end of a smaller parent reads zeros.
+  /// Says where the bytes of `range` are. Fills `plan` (cleared first) from the beginning until the range or
+  /// the plan ends; returns the bytes covered (more than 0). Past the end of a smaller parent reads zeros.
   /// REQUIRES: the range is not empty and lies inside the leaf's disk. Thread rule: any number of threads.
   Result<std::uint64_t> plan_read(DiskRange range, ReadPlan& plan) const;
 
  private:
-  friend struct ChainBuilder;
+  friend class ChainBuilder;
+  /// What a read needs of a layer, close together.
+  struct Hop {
+    Image* image;
+    std::uint64_t size_bytes;
+  };
+  Result<std::uint64_t> flatten(std::uint32_t layer, const RunList& runs, ReadPlan& plan) const;
+
   std::vector<Layer> layers_;
+  std::vector<Hop> hops_;
   bool complete_ = true;
 };
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where a child's parent may be: turns the paths that Windows recorded into files here, in the order and under the
-// policy of ParentSearch.
+// Where a child's parent may be: turns the paths that Windows recorded into files here, in the order and
+// under the policy of ParentSearch.
 #pragma once
 
 #include <vdisk/disk.h>
 #include <vdisk/image_info.h>
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace vdisk {
@@ -18,25 +20,36 @@ struct ParentPath {
   std::string origin;  ///< Why: "relative_path '.\base.vhdx'", "--parent-dir /images", …
   /// Set for `..` and absolute paths: only an image whose identity matches the linkage may be taken.
   bool needs_identity = false;
+  /// Only the file name was recorded, or the folder is a guess: a file found here may be there by chance.
+  bool by_name = false;
 };
 
 struct ParentPaths {
-  std::vector<ParentPath> to_try;     ///< In order; no duplicates.
+  std::vector<ParentPath> to_try;  ///< In order; no duplicates.
   /// What the policy kept from being tried, with the option that would allow it, for the message.
   std::vector<std::string> withheld;
 };
 
-/// Candidates for the parent of the image at `child_path`. Names are matched exactly first, then without regard to
-/// case, component by component. Touches the file system only to list folders for that.
-ParentPaths find_parent_paths(const std::string& child_path, const ParentLocator& locator, const ParentSearch& search);
+/// Candidates for the parent of the image at `child_path`. Names are matched exactly first, then without
+/// regard to case, component by component. Touches the file system only to list folders for that.
+ParentPaths find_parent_paths(const std::string& child_path, const ParentLocator& locator,
+                              const ParentSearch& search);
 
-/// What a path that a caller or an image wrote in Windows' way means here: separators turned, "\\?\" removed, drive
-/// letters and UNC shares through the map. Unset when it needs a mapping that is not there.
+/// What a path that a caller or an image wrote in Windows' way means here: separators turned, "\\?\" removed,
+/// drive letters and UNC shares through the map. Unset when it needs a mapping that is not there.
 struct WindowsPath {
   std::optional<std::string> path;
   std::string missing_map;  ///< "C:" or "\\server\share" when `path` is unset.
   bool absolute = false;
 };
 WindowsPath translate_windows_path(std::string_view recorded, const ParentSearch& search);
+
+/// True for what only Windows would take for more than a file name: "C:\\x", "\\\\server\\share\\x", "a\\b".
+bool looks_like_windows_path(std::string_view path);
+
+/// `path` itself if it exists; else the file that it names when case is ignored, component by component; else
+/// `path`. Folders of more than kMostFolderEntries names are searched no further.
+std::string match_ignoring_case(const std::string& path);
+inline constexpr std::size_t kMostFolderEntries = 100'000;
 
 }  // namespace vdisk

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A read of the whole chain, flattened: every layer's payload as (file, offset, length), ready to go out at once.
+// A read of the whole chain, flattened: every layer's payload as (file, offset, length), ready to go out at
+// once.
 #pragma once
 
 #include <vdisk/types.h>
@@ -13,7 +14,7 @@ namespace vdisk {
 
 struct PlannedRun {
   enum class Source : std::uint8_t {
-    kFile,        ///< In layer `layer`'s file from `from` on.
+    kFile,  ///< In layer `layer`'s file from `from` on.
     kZero,
     kUnresolved,  ///< In a parent that was not opened (no_parents).
   };

@@ -8,10 +8,13 @@
 
 namespace vdisk {
 
+inline namespace v1 {
+
 bool CheckReport::damaged() const noexcept {
-  return std::ranges::any_of(findings,
-                             [](const Finding& f) { return f.severity == Finding::Severity::kDamage; });
+  return std::ranges::find(findings, Finding::Severity::kDamage, &Finding::severity) != findings.end();
 }
+
+}  // namespace v1
 
 void CheckSink::add_text(Finding::Severity severity, const Fault& fault, std::string message) {
   record_fault_in_ledger(fault.id);  // A finding provokes its row as an error does.
@@ -28,6 +31,17 @@ void CheckSink::add(const Error& error) {
   add_text(Finding::Severity::kDamage, error.fault(), error.message());
 }
 
+Result<WriteTicket> Image::resolve_write(DiskRange, RunList&) {
+  return fail(format::faults::kNotWritable, "{}: not opened for writing", file().name());
+}
+
+Status Image::discard(DiskRange, bool, std::vector<DiskRange>&) {
+  return fail(format::faults::kNotWritable, "{}: not opened for writing", file().name());
+}
+
+Status Image::flush() { return {}; }
+Status Image::close() { return {}; }
+
 void describe(const Image& image, ImageInfo& info) {
   const ImageProperties& properties = image.properties();
   info.format = image.format().id;
@@ -40,6 +54,7 @@ void describe(const Image& image, ImageInfo& info) {
   if (!properties.virtual_disk_id.is_zero()) info.virtual_disk_id = properties.virtual_disk_id;
   info.creator = properties.creator;
   info.dirty_log = properties.dirty_log;
+  info.payload_4k_aligned = properties.payload_4k_aligned;
   if (properties.parent) {
     info.parent.emplace();
     info.parent->locator = *properties.parent;

@@ -40,7 +40,8 @@ Result<const PagedTable::Page*> PagedTable::load(std::uint64_t page_number) {
   if (!is_all_zero(fresh->bytes)) {
     if (loaded_bytes_.fetch_add(kPageBytes, std::memory_order_relaxed) + kPageBytes > most_bytes_) {
       loaded_bytes_.fetch_sub(kPageBytes, std::memory_order_relaxed);
-      return fail(faults::kMemory, "table page {} would exceed the limit of {} cached bytes; raise Limits::table_bytes",
+      return fail(faults::kMemory,
+                  "table page {} would exceed the limit of {} cached bytes; raise Limits::table_bytes",
                   page_number, most_bytes_);
     }
     page = fresh.release();
@@ -50,7 +51,8 @@ Result<const PagedTable::Page*> PagedTable::load(std::uint64_t page_number) {
   Leaf* leaf = slot.load(std::memory_order_acquire);
   if (leaf == nullptr) {
     auto fresh_leaf = std::make_unique<Leaf>();
-    if (slot.compare_exchange_strong(leaf, fresh_leaf.get(), std::memory_order_acq_rel)) leaf = fresh_leaf.release();
+    if (slot.compare_exchange_strong(leaf, fresh_leaf.get(), std::memory_order_acq_rel))
+      leaf = fresh_leaf.release();
   }
   const Page* kept = nullptr;
   if (leaf->pages[page_number % kLeafPages].compare_exchange_strong(kept, page, std::memory_order_acq_rel)) {

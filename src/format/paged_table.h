@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A table in a file (a BAT, a sector bitmap) that is read in 4 KiB pages on first touch, validated at that moment,
-// and then read without locks. Opening costs nothing however large the table is; memory follows use.
+// A table in a file (a BAT, a sector bitmap) that is read in 4 KiB pages on first touch, validated at that
+// moment, and then read without locks. Opening costs nothing however large the table is; memory follows use.
 #pragma once
 
 #include <atomic>
@@ -16,9 +16,9 @@
 
 namespace vdisk {
 
-/// Pages are found through a directory of two levels, so that 64 TiB of 1 MiB blocks (131,104 pages) costs little
-/// until it is used. A page, once loaded, stays where it is until the table dies. Thread rule: page() from any
-/// number of threads; two that load the same page at once both read it and one copy is kept.
+/// Pages are found through a directory of two levels, so that 64 TiB of 1 MiB blocks (131,104 pages) costs
+/// little until it is used. A page, once loaded, stays where it is until the table dies. Thread rule: page()
+/// from any number of threads; two that load the same page at once both read it and one copy is kept.
 class PagedTable {
  public:
   static constexpr std::size_t kPageBytes = 4096;
@@ -41,7 +41,8 @@ class PagedTable {
     const auto* leaf = directory_[page_number / kLeafPages].load(std::memory_order_acquire);
     if (leaf != nullptr) [[likely]] {
       const Page* page = leaf->pages[page_number % kLeafPages].load(std::memory_order_acquire);
-      if (page != nullptr) [[likely]] return page;
+      if (page != nullptr) [[likely]]
+        return page;
     }
     return load(page_number);
   }

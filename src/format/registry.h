@@ -34,7 +34,9 @@ Result<const Format*> detect_among(std::span<const Format* const> list, File& fi
 namespace format::faults {
 inline constexpr Fault kUnrecognised{"format.unrecognised", 0xC03A0014,
                                      "Neither the extension nor the content names a format that is known."};
-inline constexpr const Fault* kFormat[] = {&kUnrecognised};
+inline constexpr Fault kNotWritable{"format.not_writable", 19,
+                                    "The image was not opened for writing, or never can be."};
+inline constexpr const Fault* kFormat[] = {&kUnrecognised, &kNotWritable};
 }  // namespace format::faults
 
 }  // namespace vdisk

@@ -16,11 +16,14 @@ std::optional<FormatId> parse_format(std::string_view word) noexcept {
 
 std::string_view to_string(DiskType type) noexcept {
   switch (type) {
-    case DiskType::kFixed: return "fixed";
-    case DiskType::kDynamic: return "dynamic";
-    case DiskType::kDifferencing: return "differencing";
+    case DiskType::kFixed:
+      return "fixed";
+    case DiskType::kDynamic:
+      return "dynamic";
+    case DiskType::kDifferencing:
+      return "differencing";
   }
   return "";
 }
 
-}  // namespace vdisk::v1
+}  // namespace vdisk::inline v1

@@ -35,8 +35,9 @@ class RawImage final : public Image {
 Result<std::uint64_t> valid_size(File& file) {
   const std::uint64_t size = VDISK_TRY(file.size());
   if (size == 0 || !is_multiple(size, 512)) {
-    return fail(faults::kSize, "{}: {} bytes is not a positive multiple of 512: pad the file to whole sectors",
-                file.name(), size);
+    return fail(faults::kSize,
+                "{}: {} bytes is not a positive multiple of 512: pad the file to whole sectors", file.name(),
+                size);
   }
   return size;
 }

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The capital spelling of virtdisk.h. */
+#include "../../virtdisk.h"

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The annotations live in sal.h. */
+#include "sal.h"

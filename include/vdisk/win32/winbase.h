@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Constants and structures of handles, files and waiting, and the functions that the library carries now.
+ *
+ * A Windows function that this library does not carry is not declared: a call to it fails to compile instead
+ * of failing to link or to work. */
+#ifndef VDISK_WIN32_WINBASE_H_
+#define VDISK_WIN32_WINBASE_H_
+
+#include "winerror.h"
+#include "winnt.h"
+
+#define INVALID_HANDLE_VALUE ((HANDLE)(LONG_PTR) - 1)
+#define INVALID_FILE_SIZE ((DWORD)0xFFFFFFFF)
+#define INVALID_SET_FILE_POINTER ((DWORD) - 1)
+#define INVALID_FILE_ATTRIBUTES ((DWORD) - 1)
+
+#define CREATE_NEW 1
+#define CREATE_ALWAYS 2
+#define OPEN_EXISTING 3
+#define OPEN_ALWAYS 4
+#define TRUNCATE_EXISTING 5
+
+#define FILE_BEGIN 0
+#define FILE_CURRENT 1
+#define FILE_END 2
+
+#define FILE_FLAG_WRITE_THROUGH 0x80000000U
+#define FILE_FLAG_OVERLAPPED 0x40000000
+#define FILE_FLAG_NO_BUFFERING 0x20000000
+#define FILE_FLAG_RANDOM_ACCESS 0x10000000
+#define FILE_FLAG_SEQUENTIAL_SCAN 0x08000000
+#define FILE_FLAG_DELETE_ON_CLOSE 0x04000000
+#define FILE_FLAG_BACKUP_SEMANTICS 0x02000000
+#define FILE_FLAG_OPEN_REPARSE_POINT 0x00200000
+
+#define INFINITE 0xFFFFFFFFU
+#define WAIT_OBJECT_0 0
+#define WAIT_ABANDONED 0x00000080
+#define WAIT_FAILED ((DWORD)0xFFFFFFFF)
+#define WAIT_IO_COMPLETION 0x000000C0
+#define STATUS_PENDING ((DWORD)0x00000103)
+#define STILL_ACTIVE STATUS_PENDING
+
+#define HasOverlappedIoCompleted(overlapped) (((DWORD)(overlapped)->Internal) != STATUS_PENDING)
+
+#define ZeroMemory RtlZeroMemory
+#define FillMemory RtlFillMemory
+#define CopyMemory RtlCopyMemory
+#define MoveMemory RtlMoveMemory
+
+typedef struct _SECURITY_ATTRIBUTES {
+  DWORD nLength;
+  LPVOID lpSecurityDescriptor;
+  BOOL bInheritHandle;
+} SECURITY_ATTRIBUTES, *PSECURITY_ATTRIBUTES, *LPSECURITY_ATTRIBUTES;
+
+typedef struct _FILETIME {
+  DWORD dwLowDateTime;
+  DWORD dwHighDateTime;
+} FILETIME, *PFILETIME, *LPFILETIME;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic" /* unnamed members, here and on Windows */
+
+/* One asynchronous operation. It and the event belong to the caller and must outlive the operation. */
+typedef struct _OVERLAPPED {
+  ULONG_PTR Internal;
+  ULONG_PTR InternalHigh;
+  union {
+    struct {
+      DWORD Offset;
+      DWORD OffsetHigh;
+    };
+    PVOID Pointer;
+  };
+  HANDLE hEvent;
+} OVERLAPPED, *LPOVERLAPPED;
+
+#pragma GCC diagnostic pop
+
+/* These three bind to names of the library's own, by asm label, because other libraries on Linux also carry a
+ * CloseHandle or GetLastError and the two must not take each other's calls. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Closes a handle that this library returned. A virtual disk that was attached without
+ * ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME is detached with its last handle.
+ *
+ * Returns TRUE, or FALSE with GetLastError() == ERROR_INVALID_HANDLE for NULL, INVALID_HANDLE_VALUE, a handle
+ * closed before and any other value: harmless in every case (virtdisk-api.md 1.12, T23). Any thread, but no
+ * other call may still use the handle. */
+VIRTDISK_API BOOL WINAPI CloseHandle(_In_ HANDLE hObject) __asm__("VirtdiskCloseHandle");
+
+/* The calling thread's last error. CloseHandle sets it on failure; the functions of virtdisk.h return their
+ * code instead (virtdisk-api.md 3). */
+VIRTDISK_API DWORD WINAPI GetLastError(void) __asm__("VirtdiskGetLastError");
+
+/* Sets the calling thread's last error. */
+VIRTDISK_API void WINAPI SetLastError(_In_ DWORD dwErrCode) __asm__("VirtdiskSetLastError");
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The basic types, with those of winnt.h. */
+#include "winnt.h"

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "base/fault.h"
+#include "base/win32_codes.h"
+
+namespace vdisk::capi::faults {
+
+inline constexpr Fault kStorageTypeNull{"capi.storage_type_null", win32::kInvalidParameter,
+                                        "VirtualStorageType is NULL."};
+inline constexpr Fault kPathNull{"capi.path_null", win32::kInvalidParameter, "Path is NULL."};
+inline constexpr Fault kHandleNull{"capi.handle_null", win32::kInvalidParameter,
+                                   "The pointer that receives the handle is NULL."};
+inline constexpr Fault kAccessMask{"capi.access_mask", win32::kInvalidParameter,
+                                   "VirtualDiskAccessMask has bits outside VIRTUAL_DISK_ACCESS_ALL."};
+inline constexpr Fault kVersion{"capi.version", win32::kInvalidParameter,
+                                "The parameters' Version is not one that the contract level knows."};
+inline constexpr Fault kFlags{"capi.flags", win32::kInvalidParameter,
+                              "Flags has bits that are not valid for this version of the parameters."};
+inline constexpr Fault kAccessMaskNotNone{"capi.access_mask_not_none", win32::kInvalidParameter,
+                                          "Version 2 and 3 parameters require VIRTUAL_DISK_ACCESS_NONE."};
+inline constexpr Fault kPathText{"capi.path_text", win32::kInvalidName,
+                                 "Path is empty or is not valid text."};
+inline constexpr Fault kProvider{"capi.provider", win32::kVirtdiskProviderNotFound,
+                                 "No provider is known for this vendor and device id."};
+inline constexpr Fault kIsoContract{"capi.iso_contract", win32::kVirtdiskProviderNotFound,
+                                    "The windows7 contract has no ISO provider."};
+inline constexpr Fault kIsoVersion{"capi.iso_version", win32::kNotSupported,
+                                   "ISO images open with version 1 parameters (or NULL) only."};
+inline constexpr Fault kIsoFlags{"capi.iso_flags", win32::kInvalidParameter,
+                                 "NO_PARENTS and BLANK_FILE do not apply to ISO images."};
+inline constexpr Fault kIsoAccess{"capi.iso_access", win32::kAccessDenied,
+                                  "ISO images open with ATTACH_RO, DETACH and GET_INFO only."};
+inline constexpr Fault kHostCompressed{"capi.host_compressed", win32::kUnsupportedCompression,
+                                       "The file is compressed by its file system."};
+inline constexpr Fault kHostEncrypted{"capi.host_encrypted", win32::kFileEncrypted,
+                                      "The file is encrypted by its file system."};
+inline constexpr Fault kHostLoopbackShare{"capi.host_loopback_share", win32::kFileSystemLimitation,
+                                          "The file lies on a network share that this very host serves."};
+inline constexpr Fault kAttachedNeedsDetach{"capi.attached_needs_detach", win32::kSharingViolation,
+                                            "A permanently attached disk opens only with the DETACH right."};
+inline constexpr Fault kAttachedReadOnly{"capi.attached_read_only", win32::kSharingViolation,
+                                         "The disk is attached read-only; it cannot be opened for writing."};
+inline constexpr Fault kHandle{"capi.handle", 6, "The handle is not an open virtual disk."};
+inline constexpr Fault kRight{"capi.right", win32::kAccessDenied,
+                              "The handle was opened without the right that this call needs."};
+inline constexpr Fault kInfoArguments{"capi.info_arguments", win32::kInvalidParameter,
+                                      "A required pointer is NULL, or the information version is unknown."};
+inline constexpr Fault kBufferSize{"capi.buffer_size", 122,
+                                   "The buffer is too small; the needed size was stored."};
+inline constexpr Fault kNotDifferencing{"capi.not_differencing", win32::kVhdInvalidType,
+                                        "Only a differencing disk has a parent."};
+inline constexpr Fault kBlank{"capi.blank", win32::kVhdInvalidState,
+                              "The file was opened with BLANK_FILE; it has no such property yet."};
+inline constexpr Fault kNoMinimumSize{
+    "capi.no_minimum_size", 0xC03A0026,
+    "The disk holds no partition table from which a safe size could be computed."};
+inline constexpr Fault kNotBuilt{"capi.not_built", win32::kCallNotImplemented,
+                                 "This function is not built yet."};
+inline constexpr Fault kContractName{"capi.contract_name", win32::kInvalidParameter,
+                                     "The contract level is none of windows10, page2018, windows7."};
+
+inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
+                                         &kPathNull,
+                                         &kHandleNull,
+                                         &kAccessMask,
+                                         &kVersion,
+                                         &kFlags,
+                                         &kAccessMaskNotNone,
+                                         &kPathText,
+                                         &kProvider,
+                                         &kIsoContract,
+                                         &kIsoVersion,
+                                         &kIsoFlags,
+                                         &kIsoAccess,
+                                         &kHostCompressed,
+                                         &kHostEncrypted,
+                                         &kHostLoopbackShare,
+                                         &kAttachedNeedsDetach,
+                                         &kAttachedReadOnly,
+                                         &kHandle,
+                                         &kRight,
+                                         &kInfoArguments,
+                                         &kBufferSize,
+                                         &kNotDifferencing,
+                                         &kBlank,
+                                         &kNoMinimumSize,
+                                         &kNotBuilt,
+                                         &kContractName};
+
+}  // namespace vdisk::capi::faults

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vdisk/disk.h>
+
+#include <string>
+#include <vector>
+
+namespace vdisk {
+
+/// The file that a caller means by `path`: itself, unless no such file exists and it is written in Windows'
+/// way; then what the drive map makes of it, matched without regard to case. Fails with disk.unmapped_path
+/// (3).
+Result<std::string> host_path(const std::string& path, const ParentSearch& search);
+
+/// The change tracking files that Hyper-V keeps beside an image (NAME.rct, NAME.mrt) and that are there.
+std::vector<std::string> change_tracking_files(const std::string& path);
+
+}  // namespace vdisk

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "io/host_disk.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <iterator>
+
+#include "base/unique_fd.h"
+
+namespace vdisk {
+
+namespace {
+
+// File systems whose data is on another host. linux/magic.h lacks some of them (statfs(2), "f_type").
+constexpr std::uint32_t kRemoteFileSystems[] = {NFS_SUPER_MAGIC,       SMB_SUPER_MAGIC, 0xFF534D42 /* cifs */,
+                                                0xFE534D42 /* smb2 */, V9FS_MAGIC,      CODA_SUPER_MAGIC,
+                                                AFS_SUPER_MAGIC,       0x00C36400 /* ceph */};
+
+std::optional<std::uint32_t> read_number(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  char text[32];
+  const ssize_t got = fd ? ::read(fd.get(), text, sizeof text) : -1;
+  std::uint32_t value = 0;
+  if (got <= 0 || std::from_chars(text, text + got, value).ec != std::errc{}) return std::nullopt;
+  return value;
+}
+
+// A partition has no queue folder of its own; its disk's is one level up.
+std::optional<std::uint32_t> queue_number(dev_t device, const char* name) {
+  const std::string base = fmt::format("/sys/dev/block/{}:{}", major(device), minor(device));
+  if (const auto value = read_number(fmt::format("{}/queue/{}", base, name))) return value;
+  return read_number(fmt::format("{}/../queue/{}", base, name));
+}
+
+}  // namespace
+
+HostDisk host_disk_of(const std::string& path) {
+  HostDisk host;
+  struct statfs volume{};
+  if (::statfs(path.c_str(), &volume) == 0) {
+    const auto type = static_cast<std::uint32_t>(volume.f_type);
+    host.remote = std::ranges::find(kRemoteFileSystems, type) != std::end(kRemoteFileSystems);
+    const auto block = static_cast<std::uint64_t>(volume.f_bsize);
+    if (block >= 512 && block <= 4096) host.physical_sector_bytes = static_cast<std::uint32_t>(block);
+  }
+  struct stat file{};
+  if (::stat(path.c_str(), &file) == 0) {
+    const dev_t device = S_ISBLK(file.st_mode) ? file.st_rdev : file.st_dev;
+    host.logical_sector_bytes =
+        queue_number(device, "logical_block_size").value_or(host.logical_sector_bytes);
+    host.physical_sector_bytes =
+        queue_number(device, "physical_block_size").value_or(host.physical_sector_bytes);
+  }
+  return host;
+}
+
+std::optional<std::uint64_t> host_file_size(const std::string& path) {
+  struct stat file{};
+  if (::stat(path.c_str(), &file) != 0) return std::nullopt;
+  return static_cast<std::uint64_t>(file.st_size);
+}
+
+}  // namespace vdisk

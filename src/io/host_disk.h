@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's disk under a file, as GET_VIRTUAL_DISK_INFO_PHYSICAL_DISK asks for it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace vdisk {
+
+struct HostDisk {
+  std::uint32_t logical_sector_bytes = 512;
+  std::uint32_t physical_sector_bytes = 4096;
+  bool remote = false;  ///< On a network file system.
+};
+
+/// Sector sizes from the block device's queue where there is one, else 512 and the file system's block size
+/// (at most 4096). Never fails: what cannot be known keeps the default.
+HostDisk host_disk_of(const std::string& path);
+
+std::optional<std::uint64_t> host_file_size(const std::string& path);
+
+}  // namespace vdisk
