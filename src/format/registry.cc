@@ -6,6 +6,8 @@
 
 #include "format/iso/iso.h"
 #include "format/raw/raw.h"
+#include "format/vhdx/vhdx.h"
+#include "format/vhd/vhd.h"
 #include "format/vhdset/vhdset.h"
 
 namespace vdisk {
@@ -15,9 +17,7 @@ namespace {
 // Containers before what they may hold: a fixed VHD's signature is at its end, so its beginning may look like
 // a disc.
 constexpr std::array kFormats = {
-    &iso::kFormat,
-    &vhdset::kFormat,
-    &raw::kFormat,
+    &vhdx::kFormat, &vhd::kFormat, &iso::kFormat, &vhdset::kFormat, &raw::kFormat,
 };
 
 std::string lower_extension(std::string_view path) {
