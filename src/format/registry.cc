@@ -6,9 +6,9 @@
 
 #include "format/iso/iso.h"
 #include "format/raw/raw.h"
-#include "format/vhdx/vhdx.h"
 #include "format/vhd/vhd.h"
 #include "format/vhdset/vhdset.h"
+#include "format/vhdx/vhdx.h"
 
 namespace vdisk {
 
