@@ -95,6 +95,14 @@ class TidyTest(unittest.TestCase):
         self.write("src/disk/open.cc", f'{SPDX}#include "testing/thing.h"\n')
         self.assert_breach("src/testing is for tests alone")
 
+    def test_headers_that_tests_share(self):
+        self.header("testing")
+        self.write("src/disk/test_support.h", f'{SPDX}#include "testing/thing.h"\n')
+        self.write("src/disk/open_test.cc", f'{SPDX}#include "disk/test_support.h"\n')
+        self.assert_clean()
+        self.write("src/disk/open.cc", f'{SPDX}#include "disk/test_support.h"\n')
+        self.assert_breach("disk/test_support.h is for tests alone")
+
     def test_a_public_header_that_needs_a_private_one(self):
         self.header("base")
         self.write("include/vdisk/disk.h", f'{SPDX}#include "base/thing.h"\n')

@@ -11,13 +11,17 @@
 #include <string_view>
 #include <vector>
 
+#include "attach/faults.h"
+#include "capi/faults.h"
 #include "disk/fault_catalogue.h"
 
 namespace {
 
 std::vector<const vdisk::Fault*> sorted_faults() {
-  std::vector<const vdisk::Fault*> rows;
-  for (const vdisk::Fault* row : vdisk::all_faults()) rows.push_back(row);
+  std::vector<const vdisk::Fault*> rows = vdisk::all_faults();
+  const auto add = [&rows](vdisk::FaultTable table) { rows.insert(rows.end(), table.begin(), table.end()); };
+  add(vdisk::attach::faults::kAll);
+  add(vdisk::capi::faults::kCapi);
   std::ranges::sort(rows, {}, [](const vdisk::Fault* row) { return row->id; });
   return rows;
 }
