@@ -34,3 +34,7 @@ if(VDISK_BUILD_TESTS)
     add_test(NAME ${folder} COMMAND ${folder}_test)
   endforeach()
 endif()
+
+# The tool. `vdisk open` is a client of the C API.
+add_executable(vdisk ${PROJECT_SOURCE_DIR}/src/cli/main.cc $<TARGET_OBJECTS:vdisk_cli> $<TARGET_OBJECTS:vdisk_capi>)
+target_link_libraries(vdisk PRIVATE vdisk_engine)
