@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The OpenVirtualDisk page as a table: rows T1-T25 of virtdisk-api.md 7, at each contract level, and what
  * lies beside them. argv[1] is the folder that make_images filled. */
-#include <fcntl.h>
-#include <sys/stat.h>
+#define _GNU_SOURCE /* seteuid */
 #include <unistd.h>
 
-#define _GNU_SOURCE /* seteuid */
 #include "check.h"
 
 #define UNKNOWN VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN
