@@ -101,7 +101,10 @@ TEST(Regions, MostEntriesThatFit) {
 }
 
 TEST(OccupiedSpace, FindsWhatIsTouched) {
-  const OccupiedSpace space({.log_length = kMiB, .log_offset = 4 * kMiB}, {{kOther, 8 * kMiB, 2 * kMiB, 0}});
+  Header header;
+  header.log_length = kMiB;
+  header.log_offset = 4 * kMiB;
+  const OccupiedSpace space(header, {{kOther, 8 * kMiB, 2 * kMiB, 0}});
   EXPECT_NE(space.find(0, 1), nullptr);
   EXPECT_EQ(space.find(kMiB, 3 * kMiB), nullptr);
   EXPECT_NE(space.find(kMiB, 3 * kMiB + 1), nullptr);
