@@ -30,7 +30,7 @@ def commands_of(text):
     for line in text.splitlines():
         if re.match(r"^\s*(sub)?commands:?\s*$", line, re.I):
             inside = True
-        elif inside and re.match(r"^\s+[a-z]", line):
+        elif inside and re.match(r"^ {1,4}[a-z]", line):  # deeper lines go on with a description
             found.append(line.split()[0])
         elif inside and line.strip() and not line.startswith(" "):
             inside = False
@@ -41,7 +41,7 @@ def options_of(text):
     """Options that have a line of their own in the help text."""
     found = set()
     for line in text.splitlines():
-        if re.match(r"^\s+-", line):
+        if re.match(r"^ {1,6}-", line):
             head = re.split(r"\s{2,}", line.strip())[0]
             found |= set(OPTION.findall(head))
     return found

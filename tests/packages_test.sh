@@ -15,7 +15,7 @@ die() {
   exit 1
 }
 
-cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_INSTALL_PREFIX=/usr \
+cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
   -DVDISK_BUILD_TESTS=OFF >"$build.configure.log" || { cat "$build.configure.log"; die "configure"; }
 cmake --build "$build" --parallel "$(nproc)" >"$build.build.log" || { tail -n 50 "$build.build.log"; die "build"; }
 rm -f "$build"/*.deb

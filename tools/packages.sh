@@ -36,19 +36,17 @@ vdisk_missing_packages() {
   echo "${missing[*]-}"
 }
 
-# Runs apt-get, waiting up to five minutes while another program holds its locks.
+# Runs apt-get, waiting up to five minutes while another program holds its locks. What it said is in vdisk_apt_said.
+vdisk_apt_said=
 vdisk_apt_get() {
-  local log status attempt
-  log=$(mktemp)
+  local status attempt
   for ((attempt = 0; attempt < 30; ++attempt)); do
     status=0
-    DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=60 "$@" </dev/null >"$log" 2>&1 || status=$?
-    if ((status == 0)) || ! grep -Eq 'Could not get lock|Unable to (acquire|lock)' "$log"; then break; fi
+    vdisk_apt_said=$(DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=60 "$@" </dev/null 2>&1) || status=$?
+    [[ $status != 0 && $vdisk_apt_said =~ Could\ not\ get\ lock|Unable\ to\ (acquire|lock) ]] || break
     echo "vdisk: another program holds the package database; trying again" >&2
     sleep 10
   done
-  ((status == 0)) || cat "$log" >&2
-  rm -f "$log"
   return "$status"
 }
 
@@ -73,11 +71,12 @@ vdisk_need_packages() {
   # The lists of a fresh machine are empty or stale: they are fetched only when they do not know a package, or when
   # what they know is no longer to be had.
   if apt-cache show --no-all-versions "${names[@]}" >/dev/null 2>&1 &&
-    vdisk_apt_get install --no-install-recommends --yes "${names[@]}" 2>/dev/null; then
+    vdisk_apt_get install --no-install-recommends --yes "${names[@]}"; then
     return 0
   fi
   vdisk_apt_get update || true
   if ! vdisk_apt_get install --no-install-recommends --yes "${names[@]}"; then
+    echo "$vdisk_apt_said" >&2
     echo "vdisk: could not install the packages above. By hand:" >&2
     echo "  apt-get update && apt-get install --no-install-recommends $missing" >&2
     return 1
