@@ -74,13 +74,13 @@ TEST(VhdImage, ReadsWhatTheModelSays) {
       const std::uint8_t blank = type == DiskType::kDynamic ? 0 : 0xEE;
       for (int i = 0; i < 60; ++i) {
         const std::uint64_t at = random() % (sectors * 512);
-        const std::uint64_t length = 1 + random() % std::min<std::uint64_t>(sectors * 512 - at, 300'000);
+        const std::uint64_t length = 1 + random() % std::min<std::uint64_t>(sectors * 512 - at, 100'000);
         const auto bytes = read_disk(**image, at, length);
-        ASSERT_EQ(bytes.size(), length);
+        std::vector<std::byte> expected(length);
         for (std::uint64_t b = 0; b < length; ++b) {
-          ASSERT_EQ(std::to_integer<std::uint8_t>(bytes[b]), model[(at + b) / 512].value_or(blank))
-              << "block size " << block << ", byte " << at + b;
+          expected[b] = static_cast<std::byte>(model[(at + b) / 512].value_or(blank));
         }
+        ASSERT_TRUE(bytes == expected) << "block size " << block << ", " << length << " bytes at " << at;
       }
     }
   }
@@ -164,14 +164,16 @@ TEST(VhdImage, CachedTablesAndBitmapsAreBounded) {
 
 TEST(VhdImage, UniformBitmapsCostNoMemoryOfTheirOwn) {
   auto builder = VhdBuilder::differencing(64 * kMiB, 65536).parent(vhd_id(2), ".\\a.vhd");
-  for (std::uint32_t block = 0; block < 1000; ++block) {
+  for (std::uint32_t block = 0; block < 600; ++block) {
     if (block % 2 == 0) builder.mark(block * 128, 128, true);
     builder.allocate(block);
   }
   const auto file = builder.file();
   BlockBitmaps bitmaps(*file, 1024, 128, kMiB);
-  for (std::uint32_t block = 0; block < 1000; ++block) {
-    const auto bitmap = bitmaps.get(block, FileOffset{builder.block_at(block)}, 128);
+  const std::uint64_t first = builder.block_at(0);
+  const std::uint64_t stride = builder.block_at(1) - first;
+  for (std::uint32_t block = 0; block < 600; ++block) {
+    const auto bitmap = bitmaps.get(block, FileOffset{first + block * stride}, 128);
     ASSERT_TRUE(bitmap);
     EXPECT_EQ(bitmap->kind(), block % 2 == 0 ? SectorBitmap::Kind::kAllSet : SectorBitmap::Kind::kAllClear);
   }
