@@ -36,6 +36,8 @@ depends() { dpkg-deb --field "$build"/"$1"_*.deb Depends; }
 [[ $(depends libvirtdisk1) == *libfmt* && $(depends libvirtdisk1) == *libisal* ]] || die "libvirtdisk1 depends: $(depends libvirtdisk1)"
 [[ $(depends libvirtdisk-dev) == *"libvirtdisk1 (="* ]] || die "libvirtdisk-dev depends: $(depends libvirtdisk-dev)"
 [[ $(depends vdisk) == *libc6* ]] || die "vdisk depends: $(depends vdisk)"
+# Without this the loader's cache would not know the library.
+dpkg-deb --info "$build"/libvirtdisk1_*.deb triggers | grep -q ldconfig || die "libvirtdisk1 has no ldconfig trigger"
 
 dpkg_here --install "$build"/*.deb >"$root/install.log" 2>&1 || { cat "$root/install.log"; die "install"; }
 multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
@@ -78,6 +80,6 @@ cc "$work/client.c" -o "$work/c-copy" "${flags[@]}"
 "$work/c-copy" "$work/not-an-image.vhd"
 
 dpkg_here --remove vdisk libvirtdisk-dev libvirtdisk1 >"$root/remove.log" 2>&1 || { cat "$root/remove.log"; die "remove"; }
-left=$(find "$root/usr" -type f | head)
+left=$([[ ! -d $root/usr ]] || find "$root/usr" ! -type d)
 [[ -z $left ]] || die "files are left after removal: $left"
 echo "packages: installed, used and removed"
