@@ -119,11 +119,11 @@ static void parent_classes_need_a_differencing_disk(void) {
 /* The samples' loop: ask, grow to what is needed, ask again. */
 static GET_VIRTUAL_DISK_INFO* parent_location(HANDLE handle, ULONG* bytes) {
   ULONG size = sizeof(GET_VIRTUAL_DISK_INFO);
-  GET_VIRTUAL_DISK_INFO* info = malloc(size);
+  GET_VIRTUAL_DISK_INFO* info = (GET_VIRTUAL_DISK_INFO*)malloc(size);
   info->Version = GET_VIRTUAL_DISK_INFO_PARENT_LOCATION;
   CHECK_CODE(GetVirtualDiskInformation(handle, &size, info, NULL), ERROR_INSUFFICIENT_BUFFER);
   CHECK(size > sizeof(GET_VIRTUAL_DISK_INFO));
-  info = realloc(info, size);
+  info = (GET_VIRTUAL_DISK_INFO*)realloc(info, size);
   info->Version = GET_VIRTUAL_DISK_INFO_PARENT_LOCATION;
   CHECK_CODE(GetVirtualDiskInformation(handle, &size, info, bytes), 0);
   CHECK(*bytes == size);
