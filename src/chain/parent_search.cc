@@ -189,6 +189,10 @@ class Collector {
 
   void add(const ParentCandidate& candidate) {
     const std::string origin = fmt::format("{} '{}'", candidate.source, candidate.recorded);
+    if (search_.ignore_relative && candidate.kind == ParentCandidate::Kind::kRelative) {
+      withhold("{}: relative paths are ignored, as the caller asked", origin);
+      return;
+    }
     std::string recorded = candidate.recorded;
     if (candidate.kind == ParentCandidate::Kind::kUrl) {
       auto path = path_of_file_url(recorded);
