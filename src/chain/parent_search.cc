@@ -359,7 +359,7 @@ std::string match_ignoring_case(const std::string& path) {
     std::string next = join(found, {&part, 1});
     if (!exists(next)) {
       const auto name = find_in_folder(found, part);
-      if (!name) return path;
+      if (!name) return rest.empty() ? next : next + "/" + std::string(rest);
       next = join(found, {&*name, 1});
     }
     found = std::move(next);
