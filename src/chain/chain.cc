@@ -313,7 +313,7 @@ Result<std::uint64_t> Chain::plan_read(DiskRange range, ReadPlan& plan) const {
       return run.length;
     }
     const std::uint64_t length = std::min(run.length, hop.size_bytes - run.at.bytes);
-    VDISK_TRY(hop.image->resolve_read({run.at, length}, runs));
+    static_cast<void>(VDISK_TRY(hop.image->resolve_read({run.at, length}, runs)));
     if (runs.size() != 1) return flatten(layer, runs, plan);
     run = runs[0];
     if (run.source == Run::Source::kParent) continue;

@@ -189,6 +189,10 @@ class Collector {
 
   void add(const ParentCandidate& candidate) {
     const std::string origin = fmt::format("{} '{}'", candidate.source, candidate.recorded);
+    if (search_.ignore_relative && candidate.kind == ParentCandidate::Kind::kRelative) {
+      withhold("{}: relative paths are ignored, as the caller asked", origin);
+      return;
+    }
     std::string recorded = candidate.recorded;
     if (candidate.kind == ParentCandidate::Kind::kUrl) {
       auto path = path_of_file_url(recorded);
@@ -355,7 +359,7 @@ std::string match_ignoring_case(const std::string& path) {
     std::string next = join(found, {&part, 1});
     if (!exists(next)) {
       const auto name = find_in_folder(found, part);
-      if (!name) return path;
+      if (!name) return rest.empty() ? next : next + "/" + std::string(rest);
       next = join(found, {&*name, 1});
     }
     found = std::move(next);

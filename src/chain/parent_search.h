@@ -47,8 +47,9 @@ WindowsPath translate_windows_path(std::string_view recorded, const ParentSearch
 /// True for what only Windows would take for more than a file name: "C:\\x", "\\\\server\\share\\x", "a\\b".
 bool looks_like_windows_path(std::string_view path);
 
-/// `path` itself if it exists; else the file that it names when case is ignored, component by component; else
-/// `path`. Folders of more than kMostFolderEntries names are searched no further.
+/// `path` itself if it exists; else the file that it names when case is ignored, component by component;
+/// where there is none, as far as there is one and the rest as written. Of folders with more names, the first
+/// kMostFolderEntries are looked at.
 std::string match_ignoring_case(const std::string& path);
 inline constexpr std::size_t kMostFolderEntries = 100'000;
 

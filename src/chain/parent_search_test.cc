@@ -170,6 +170,17 @@ TEST_F(SearchTest, ConfineForbidsWhatLeadsOut) {
   for (const std::string& withheld : found.withheld) EXPECT_THAT(withheld, HasSubstr("--confine"));
 }
 
+TEST_F(SearchTest, RelativePathsAreIgnoredOnRequest) {
+  ParentSearch search;
+  search.ignore_relative = true;
+  const ParentPaths found = find({{Kind::kRelative, R"(..vhdx)", "relative_path"},
+                                  {Kind::kAbsolute, "/x/b.vhdx", "absolute_win32_path"}},
+                                 search);
+  EXPECT_THAT(paths_of(found), ElementsAre(folder_ + "/b.vhdx", "/x/b.vhdx"));
+  ASSERT_EQ(found.withheld.size(), 1U);
+  EXPECT_THAT(found.withheld[0], HasSubstr("ignored"));
+}
+
 TEST_F(SearchTest, WithheldPathsNameTheOptionThatHelps) {
   const ParentPaths found =
       find({{Kind::kAbsolute, R"(E:\vm\base.vhdx)", "absolute_win32_path"},

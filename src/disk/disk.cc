@@ -96,7 +96,7 @@ Result<std::uint64_t> collect_extents(const Disk::Impl& disk, DiskRange range, s
   std::uint64_t done = 0;
   ReadPlan plan;
   while (done < range.length) {
-    VDISK_TRY(disk.chain.plan_read({{range.at.bytes + done}, range.length - done}, plan));
+    static_cast<void>(VDISK_TRY(disk.chain.plan_read({{range.at.bytes + done}, range.length - done}, plan)));
     for (const PlannedRun& run : plan) {
       const Extent extent = to_extent(run);
       if (extents.size() > before && continues(extents.back(), extent)) {

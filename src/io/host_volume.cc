@@ -17,6 +17,7 @@
 #include <charconv>
 #include <climits>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "base/fault.h"
@@ -225,15 +226,20 @@ LocalHost this_host() {
   for (const ifaddrs* entry = list; entry != nullptr; entry = entry->ifa_next) {
     if (entry->ifa_addr == nullptr) continue;
     std::array<char, INET6_ADDRSTRLEN> text{};
-    const void* address = nullptr;
-    // The kernel's own tagged structures, not bytes of a file.
-    if (entry->ifa_addr->sa_family == AF_INET) {
-      address = &reinterpret_cast<const sockaddr_in*>(entry->ifa_addr)->sin_addr;
-    } else if (entry->ifa_addr->sa_family == AF_INET6) {
-      address = &reinterpret_cast<const sockaddr_in6*>(entry->ifa_addr)->sin6_addr;
+    const int family = entry->ifa_addr->sa_family;
+    std::array<unsigned char, sizeof(in6_addr)> address{};
+    if (family == AF_INET) {
+      sockaddr_in v4;
+      std::memcpy(&v4, entry->ifa_addr, sizeof v4);
+      std::memcpy(address.data(), &v4.sin_addr, sizeof v4.sin_addr);
+    } else if (family == AF_INET6) {
+      sockaddr_in6 v6;
+      std::memcpy(&v6, entry->ifa_addr, sizeof v6);
+      std::memcpy(address.data(), &v6.sin6_addr, sizeof v6.sin6_addr);
+    } else {
+      continue;
     }
-    if (address != nullptr &&
-        ::inet_ntop(entry->ifa_addr->sa_family, address, text.data(), text.size()) != nullptr) {
+    if (::inet_ntop(family, address.data(), text.data(), text.size()) != nullptr) {
       host.addresses.emplace_back(text.data());
     }
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A local file. Opening is careful because the path may come from an untrusted image: never blocks (O_NONBLOCK),
-// never follows magic links, and looks at what was opened before it is used.
+// A local file. Opening is careful because the path may come from an untrusted image: never blocks
+// (O_NONBLOCK), never follows magic links, and looks at what was opened before it is used.
 #pragma once
 
 #include <vdisk/control.h>
@@ -20,11 +20,11 @@ struct PosixOpen {
   bool lock = true;
   /// Also accepts a block device (a caller named it himself); never set for a path that an image records.
   bool allow_block_device = false;
-  TraceSink trace;  ///< Told when the file system has no locks.
+  TraceSink trace = {};  ///< Told when the file system has no locks.
 };
 
-/// Fails with io.not_found, io.path_not_found, io.access_denied, io.not_regular, io.invalid_name, io.locked, …
-/// Owner: the returned object holds descriptor and lock until it dies.
+/// Fails with io.not_found, io.path_not_found, io.access_denied, io.not_regular, io.invalid_name, io.locked,
+/// … Owner: the returned object holds descriptor and lock until it dies.
 Result<std::unique_ptr<File>> open_posix_file(const std::string& path, const PosixOpen& options);
 
 /// Makes a new file, or fails with io.exists; mode 0666 less umask. The file is locked as for a writer.
