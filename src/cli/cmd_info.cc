@@ -12,10 +12,7 @@ namespace {
 class InfoCommand final : public Command {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("IMAGE", images_, "The images to describe")
-        ->required()
-        ->allow_extra_args(false)
-        ->expected(-1);
+    app.add_option("IMAGE", images_, "The images to describe")->required()->expected(-1);
     app.add_flag("--chain", chain_, "Describe every parent too, leaf first");
     words_.declare(app);
   }

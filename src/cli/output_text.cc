@@ -40,7 +40,7 @@ class Facts {
   std::string text() && { return std::move(text_); }
 
  private:
-  static constexpr int kLabelWidth = 18;
+  static constexpr int kLabelWidth = 24;
   std::string text_;
 };
 

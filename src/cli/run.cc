@@ -33,6 +33,10 @@ int run_command(const CommandRow& row, std::span<char* const> arguments, Session
   command->declare(app);
   // CLI11 takes the words last first.
   std::vector<std::string> words(arguments.rbegin(), arguments.rend());
+  for (std::string& word : words) {
+    // It takes "[a,b]" for a list; as a path it is a name.
+    if (word.starts_with('[') && word.ends_with(']')) word.insert(0, "./");
+  }
   try {
     app.parse(std::move(words));
     return command->run(session);

@@ -100,24 +100,22 @@ Status SparseSink::zeros(std::uint64_t length) {
   return {};
 }
 
-Status StreamSink::wait_writable() const {
-  VDISK_TRY(check_cancelled(control_, "writing to standard output"));
+void StreamSink::wait_writable() const {
   pollfd poll{fd_, POLLOUT, 0};
   ::poll(&poll, 1, 200);  // A timeout only looks at the cancellation again.
-  return {};
 }
 
 Status StreamSink::data(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
+    // Before each write: one that a signal cuts short tells of the part that was written, not of the signal.
+    VDISK_TRY(check_cancelled(control_, "writing to standard output"));
     const ssize_t written = ::write(fd_, bytes.data(), bytes.size());
     if (written >= 0) {
       bytes = bytes.subspan(static_cast<std::size_t>(written));
+    } else if (errno == EINTR) {
       continue;
-    }
-    if (errno == EINTR) {
-      VDISK_TRY(check_cancelled(control_, "writing to standard output"));
     } else if (errno == EAGAIN) {
-      VDISK_TRY(wait_writable());
+      wait_writable();
     } else if (errno == EPIPE) {
       return fail_errno(faults::kPipeClosed, errno, "standard output");
     } else {

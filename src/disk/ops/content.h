@@ -83,7 +83,7 @@ class StreamSink final : public ContentSink {
   bool chunked() const noexcept override { return true; }
 
  private:
-  Status wait_writable() const;
+  void wait_writable() const;
   int fd_;
   const OperationControl& control_;
 };

@@ -1,0 +1,452 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The vdisk tool as a user meets it: words, output, exit statuses, signals, closed pipes, odd names."""
+import argparse
+import json
+import os
+import pathlib
+import pty
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import vhd_maker as maker  # noqa: E402
+
+VDISK = ""
+MIB = 1024 * 1024
+FULL = b"\xff" * 512
+COMMANDS = ["info", "map", "check", "convert", "diff", "open", "help", "version"]
+INFO_NAMES = {"path", "format", "type", "virtual_size_bytes", "file_size_bytes", "allocated_bytes", "block_size_bytes",
+              "logical_sector_bytes", "physical_sector_bytes", "identifier", "virtual_disk_id", "creator", "dirty_log",
+              "change_tracking_files", "parent"}
+SETTINGS = {"VDISK_PARENT_DIRS", "VDISK_MAP_DRIVES", "VDISK_CONFINE", "VIRTDISK_CONTRACT"}
+
+
+def vdisk(*words, env=None, **options):
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    if "stdout" not in options:
+        options["capture_output"] = True
+    return subprocess.run([VDISK, *words], env={**environment, **(env or {})}, check=False, timeout=300, **options)
+
+
+class ToolTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+        self.data = bytes(range(1, 256)) * 257
+        self.base_content = self.data + bytes(4 * MIB - len(self.data))
+        self.base = self.folder / "base.vhd"
+        self.base_id = maker.write_sparse(self.base, 4 * MIB, {0: (FULL, self.data)})
+        self.child = self.folder / "child.vhd"
+        # The first sector alone is the child's own.
+        maker.write_sparse(self.child, 4 * MIB, {1: (b"\x80", b"child")}, self.base_id, ".\\base.vhd")
+        self.child_content = self.base_content[:2 * MIB] + b"child" + bytes(2 * MIB - 5)
+
+    def expect(self, status, *words, **options):
+        result = vdisk(*words, **options)
+        self.assertEqual(result.returncode, status, f"{words}: {result.stdout!r} {result.stderr!r}")
+        return result
+
+    def expect_json(self, status, *words, **options):
+        result = self.expect(status, *words, "--json", **options)
+        self.assertEqual(result.stderr, b"")
+        return json.loads(result.stdout.decode("utf-8"))
+
+
+class Words(ToolTest):
+    def test_help_names_every_command_and_gives_examples(self):
+        text = self.expect(0, "--help").stdout.decode()
+        self.assertEqual(re.findall(r"^  ([a-z]+) {3,}[A-Z]", text, re.M), COMMANDS)
+        self.assertEqual(self.expect(0, "help").stdout.decode(), text)
+        for command in COMMANDS:
+            result = self.expect(0, command, "--help")
+            self.assertEqual(result.stderr, b"")
+            self.assertIn(f"Examples:\n  vdisk {command}", result.stdout.decode())
+            self.assertEqual(self.expect(0, "help", command).stdout, result.stdout)
+            for line in result.stdout.decode().split("Examples:")[0].splitlines():
+                self.assertLessEqual(len(line), 80, line)
+
+    def test_version(self):
+        self.assertRegex(self.expect(0, "--version").stdout.decode(), r"\Avdisk \d+\.\d+\.\d+\n\Z")
+        self.assertEqual(self.expect(0, "version").stdout, self.expect(0, "--version").stdout)
+
+    def test_wrong_usage(self):
+        image = str(self.base)
+        for words in ([], ["nonsense"], ["--nonsense"], ["info"], ["info", image, "--nonsense"], ["map"],
+                      ["map", image, image], ["check"], ["convert", image], ["convert", image, "out"],
+                      ["convert", image, "out", "--format", "vhd"], ["convert", image, "out", "--format", "bogus"],
+                      ["diff", image], ["help", "nonsense"], ["info", image, "--format", "vmdk"],
+                      ["info", image, "--map-drive", "C:"], ["info", image, "--map-drive", "dir=/x"],
+                      ["info", image, "--map-drive", "C:="], ["open", image, "--access", "bogus"],
+                      ["open", image, "--flags", "bogus"], ["open", image, "--version", "x"],
+                      ["open", image, "--rw-depth", "1", "--version", "2"], ["open", image, "--contract", "windows95"],
+                      ["open", image, "--format", "raw"]):
+            with self.subTest(words=words):
+                result = self.expect(2, *words, cwd=self.folder)
+                self.assertEqual(result.stdout, b"")
+                self.assertRegex(result.stderr.decode(), r"\Avdisk: .*\nvdisk: try 'vdisk .*'\n\Z")
+        self.assertFalse((self.folder / "out").exists())
+
+    def test_repeatable_options_do_not_eat_the_image(self):
+        self.expect(0, "info", "--parent-dir", "/nowhere", "--map-drive", "C:=/nowhere", str(self.base))
+
+    def test_two_dashes_end_the_options(self):
+        os.rename(self.base, self.folder / "--json")
+        result = self.expect(0, "info", "--format", "vhd", "--", "--json", cwd=self.folder)
+        self.assertTrue(result.stdout.startswith(b"--json\n"))
+
+    def test_locale_changes_nothing(self):
+        plain = self.expect(0, "info", str(self.base), env={"LC_ALL": "C"}).stdout
+        for locale in ("de_DE", "de_DE.UTF-8", "tr_TR.UTF-8"):
+            environment = {"LC_ALL": locale, "LANG": locale}
+            self.assertEqual(self.expect(0, "info", str(self.base), env=environment).stdout, plain)
+
+
+class Info(ToolTest):
+    def test_json_names(self):
+        info = self.expect_json(0, "info", str(self.base))
+        self.assertLessEqual(INFO_NAMES, set(info))
+        self.assertNotIn("error", info)
+        self.assertEqual((info["format"], info["type"], info["virtual_size_bytes"]), ("vhd", "dynamic", 4 * MIB))
+        self.assertEqual((info["block_size_bytes"], info["logical_sector_bytes"]), (2 * MIB, 512))
+        self.assertEqual(info["file_size_bytes"], self.base.stat().st_size)
+        self.assertEqual(info["allocated_bytes"], 2 * MIB)
+        self.assertEqual(info["identifier"], str(self.base_id))
+        self.assertIsNone(info["parent"])
+        self.assertIs(info["dirty_log"], False)
+
+    def test_text_has_exact_and_human_sizes(self):
+        text = self.expect(0, "info", str(self.base)).stdout.decode()
+        self.assertRegex(text, r"(?m)^  Virtual size {12}4194304 bytes \(4\.00 MiB\)$")
+        self.assertRegex(text, r"(?m)^  Format {18}vhd, dynamic$")
+
+    def test_parent_and_chain(self):
+        info = self.expect_json(0, "info", str(self.child), "--chain")
+        self.assertEqual(set(info["parent"]), {"path", "resolved", "identifier", "candidates"})
+        self.assertIs(info["parent"]["resolved"], True)
+        self.assertTrue(os.path.samefile(info["parent"]["path"], self.base))
+        self.assertEqual(info["parent"]["identifier"], str(self.base_id))
+        self.assertEqual([layer["type"] for layer in info["chain"]], ["differencing", "dynamic"])
+        text = self.expect(0, "info", str(self.child), "--chain").stdout.decode()
+        self.assertEqual(len(re.findall(r"(?m)^  Format ", text)), 2)
+
+    def test_missing_parent_is_told_but_only_the_chain_fails(self):
+        self.base.rename(self.folder / "moved.vhd")
+        info = self.expect_json(0, "info", str(self.child))
+        self.assertIs(info["parent"]["resolved"], False)
+        self.assertNotEqual(info["parent"]["candidates"], [])
+        self.assertIn("(not found)", self.expect(0, "info", str(self.child)).stdout.decode())
+        chain = self.expect_json(1, "info", str(self.child), "--chain")
+        self.assertEqual(chain["error"]["code"], 0xC03A000D)
+        self.assertEqual(chain["error"]["name"], "ERROR_VHD_PARENT_VHD_NOT_FOUND")
+
+    def test_parent_options(self):
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        self.base.rename(elsewhere / "base.vhd")
+        self.expect(1, "info", str(self.child), "--chain")
+        self.expect(0, "info", str(self.child), "--chain", "--parent-dir", "/nowhere", "--parent-dir", str(elsewhere))
+        self.expect(0, "info", str(self.child), "--chain", env={"VDISK_PARENT_DIRS": f"/nowhere:{elsewhere}"})
+        self.expect(0, "info", str(self.child), "--chain", "--no-parents")
+        self.expect(0, "map", str(self.child), "--no-parents")
+        self.expect(1, "map", str(self.child))
+
+    def test_several_images_go_on_after_an_error(self):
+        images = [str(self.base), str(self.folder / "missing.vhd"), str(self.child)]
+        result = self.expect(1, "info", *images)
+        self.assertEqual(len(re.findall(rb"(?m)^  Format ", result.stdout)), 2)
+        self.assertRegex(result.stderr.decode(), r"\Avdisk: .*missing\.vhd.* \[io\.not_found, 2 ERROR_FILE_NOT_FOUND\]\n\Z")
+        infos = self.expect_json(1, "info", *images)
+        self.assertEqual([info.get("error", {}).get("code") for info in infos], [None, 2, None])
+        self.assertEqual(set(infos[1]["error"]), {"code", "name", "fault", "message"})
+
+    def test_damaged_image_tells_what_is_known(self):
+        raw = bytearray(self.base.read_bytes())
+        raw[512 + 60] ^= 0xFF  # inside the dynamic header: its checksum fails
+        self.base.write_bytes(raw)
+        info = self.expect_json(1, "info", str(self.base))
+        self.assertEqual(info["virtual_size_bytes"], 4 * MIB)
+        self.assertEqual(info["identifier"], str(self.base_id))
+        self.assertEqual(info["error"]["name"], "ERROR_VHD_SPARSE_HEADER_CHECKSUM_MISMATCH")
+        result = self.expect(1, "info", str(self.base))
+        self.assertIn(b"4194304 bytes", result.stdout)
+        self.assertIn(b"0xC03A0006 ERROR_VHD_SPARSE_HEADER_CHECKSUM_MISMATCH", result.stderr)
+
+    def test_change_tracking_files_are_named(self):
+        for extension in ("rct", "mrt"):
+            (self.folder / f"base.vhd.{extension}").write_bytes(b"")
+        info = self.expect_json(0, "info", str(self.base))
+        self.assertEqual([os.path.basename(name) for name in info["change_tracking_files"]],
+                         ["base.vhd.rct", "base.vhd.mrt"])
+
+    def test_odd_names(self):
+        for name in ("Größe-日本.vhd".encode(), b"bad\xff\xfe.vhd", b"escape\x1b[31m\n.vhd", b"[a,b]", b" .vhd"):
+            path = os.path.join(os.fsencode(self.folder), name)
+            maker.write_fixed(path, self.data[:512 * 100])
+            for argument, where in ((path, None), (name, self.folder)):
+                with self.subTest(argument=argument):
+                    result = self.expect(0, "info", "--format", "vhd", "--json", argument, cwd=where)
+                    self.assertEqual(json.loads(result.stdout.decode("utf-8"))["format"], "vhd")
+                    text = self.expect(0, "info", "--format", "vhd", argument, cwd=where).stdout
+                    self.assertNotIn(b"\x1b", text)
+                    text.decode("utf-8")
+        self.assertIn("Größe-日本.vhd", self.expect(0, "info", str(self.folder / "Größe-日本.vhd")).stdout.decode())
+
+
+class Map(ToolTest):
+    def test_ranges_and_totals(self):
+        ranges = self.expect_json(0, "map", str(self.child))
+        position = 0
+        for item in ranges:
+            self.assertEqual(set(item), {"start_bytes", "length_bytes", "source", "layer", "file_offset_bytes", "path"})
+            self.assertEqual(item["start_bytes"], position)
+            position += item["length_bytes"]
+            expected = self.child_content[item["start_bytes"]:position]
+            if item["source"] == "data":
+                with open(item["path"], "rb") as file:
+                    file.seek(item["file_offset_bytes"])
+                    self.assertEqual(file.read(item["length_bytes"]), expected)
+            else:
+                self.assertEqual((item["source"], expected.count(0)), ("zero", len(expected)))
+        self.assertEqual(position, 4 * MIB)
+        self.assertEqual([item["layer"] for item in ranges if item["source"] == "data"], [1, 0])
+        text = self.expect(0, "map", str(self.child)).stdout.decode()
+        self.assertRegex(text, r"(?m)^Totals\n  layer 0     512 bytes  .*child\.vhd$")
+
+    def test_unresolved_without_parents(self):
+        ranges = self.expect_json(0, "map", "--no-parents", str(self.child))
+        self.assertEqual({item["source"] for item in ranges}, {"unresolved", "data"})
+
+    def test_error_is_an_object(self):
+        error = self.expect_json(1, "map", str(self.folder / "missing.vhd"))
+        self.assertEqual(error["error"]["fault"], "io.not_found")
+
+
+class Check(ToolTest):
+    def faults(self, status, *words):
+        findings = self.expect_json(status, "check", *words)["findings"]
+        return {finding["fault"]: finding["severity"] for finding in findings if finding["severity"] != "note" or
+                finding["fault"].startswith("check.")}
+
+    def test_clean(self):
+        report = self.expect_json(0, "check", str(self.child), "--chain")
+        self.assertIs(report["damaged"], False)
+        self.assertEqual(len(report["findings"]), report["findings_total"])
+        self.assertEqual((report["blocks_total"], report["blocks_allocated"]), (4, 2))
+
+    def test_damage_is_3_and_changes_nothing(self):
+        maker.write_sparse(self.base, 4 * MIB, {0: (FULL, b"a"), 1: (FULL, b"b")}, overlap=True)
+        before = self.base.read_bytes(), self.base.stat().st_mtime_ns
+        result = self.expect(3, "check", str(self.base))
+        self.assertIn(b"  damage   ", result.stdout)
+        self.assertIs(self.expect_json(3, "check", str(self.base))["damaged"], True)
+        self.assertEqual((self.base.read_bytes(), self.base.stat().st_mtime_ns), before)
+
+    def test_unreadable_is_1(self):
+        self.expect(1, "check", str(self.folder / "missing.vhd"))
+
+    def test_links(self):
+        maker.write_sparse(self.child, 4 * MIB, {}, self.base_id, ".\\base.vhd", time=5)
+        self.assertEqual(self.faults(0, str(self.child), "--chain"), {"check.link.time": "note"})
+        maker.write_sparse(self.child, 6 * MIB, {}, self.base_id, ".\\base.vhd")
+        self.assertEqual(self.faults(0, str(self.child), "--chain"), {"check.link.size": "warning"})
+        maker.write_sparse(self.child, 4 * MIB, {}, self.base_id, ".\\old\\base.vhd")
+        self.assertEqual(self.faults(0, str(self.child), "--chain"), {"check.link.stale_path": "note"})
+        self.assertEqual(self.faults(0, str(self.child)), {})
+
+    def test_wrong_and_missing_parents_are_damage(self):
+        maker.write_sparse(self.base, 4 * MIB, {})
+        self.assertEqual(self.faults(3, str(self.child), "--chain"), {"chain.identity_mismatch": "damage"})
+        self.base.unlink()
+        self.assertEqual(self.faults(3, str(self.child), "--chain"), {"chain.parent_not_found": "damage"})
+
+    def test_damaged_child_with_a_missing_parent(self):
+        blocks = {0: (FULL, b"a"), 1: (FULL, b"b")}
+        maker.write_sparse(self.child, 4 * MIB, blocks, self.base_id, ".\\base.vhd", overlap=True)
+        self.assertNotIn("check.link.not_followed", self.faults(3, str(self.child), "--chain"))
+        self.base.unlink()
+        self.assertEqual(self.faults(3, str(self.child), "--chain")["check.link.not_followed"], "damage")
+
+
+class Convert(ToolTest):
+    def convert(self, status, source, out, *words, **options):
+        return self.expect(status, "convert", str(source), str(out), "--format", "raw", *words, **options)
+
+    def test_to_a_file(self):
+        out = self.folder / "out.raw"
+        self.convert(0, self.child, out, preexec_fn=lambda: os.umask(0o027))
+        self.assertEqual(out.read_bytes(), self.child_content)
+        self.assertEqual(out.stat().st_mode & 0o777, 0o640)
+        self.assertLess(out.stat().st_blocks * 512, MIB)
+        result = self.expect_json(1, "convert", str(self.child), str(out), "--format", "raw")
+        self.assertEqual((result["error"]["code"], result["error"]["fault"]), (80, "io.exists"))
+        self.assertEqual(out.read_bytes(), self.child_content)
+
+    def test_an_existing_symlink_is_kept(self):
+        out = self.folder / "out.raw"
+        out.symlink_to("nowhere")
+        self.convert(1, self.child, out)
+        self.assertTrue(out.is_symlink())
+        self.assertFalse((self.folder / "nowhere").exists())
+
+    def test_to_a_stream(self):
+        result = self.convert(0, self.child, "-")
+        self.assertEqual((result.stdout, result.stderr), (self.child_content, b""))
+
+    def test_failures_leave_nothing(self):
+        before = sorted(os.listdir(self.folder))
+        missing = self.expect_json(1, "convert", str(self.base), str(self.folder / "no/out"), "--format", "raw")
+        self.assertEqual(missing["error"]["code"], 3)
+        self.convert(1, self.base, f"{self.folder}/")
+        limited = self.expect_json(1, "convert", str(self.base), str(self.folder / "out"), "--format", "raw",
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, MIB)))
+        self.assertEqual(limited["error"]["fault"], "io.too_large")
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+
+    def test_full_and_closed_output(self):
+        stream = ["convert", str(self.base), "-", "--format", "raw"]
+        with open("/dev/full", "wb") as full:
+            for words in (stream, ["info", str(self.base)], ["map", str(self.base), "--json"], ["--help"]):
+                result = self.expect(1, *words, stdout=full, stderr=subprocess.PIPE)
+                self.assertIn(b"No space left on device", result.stderr)
+        for words in (stream, ["info", str(self.base)]):
+            reader, writer = os.pipe()
+            os.close(reader)
+            result = self.expect(1, *words, stdout=writer, stderr=subprocess.PIPE)
+            os.close(writer)
+            self.assertRegex(result.stderr.decode(), r"\Avdisk: .*Broken pipe.*\n\Z")
+
+    def test_errors_of_a_stream_stay_off_it(self):
+        result = self.convert(1, self.folder / "missing.vhd", "-", "--json")
+        self.assertEqual(result.stdout, b"")
+        self.assertEqual(json.loads(result.stderr)["error"]["code"], 2)
+
+    def test_interrupted_stream(self):
+        process = subprocess.Popen([VDISK, "convert", str(self.base), "-", "--format", "raw"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        with process:
+            os.read(process.stdout.fileno(), 1)  # it is writing, and soon waits for a reader
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(60), 130)
+            self.assertIn(b"995 ERROR_OPERATION_ABORTED", process.stderr.read())
+
+    def test_interrupted_file_leaves_nothing(self):
+        source = self.folder / "big.raw"
+        chunk = os.urandom(MIB)
+        with open(source, "wb") as file:
+            for _ in range(256):
+                file.write(chunk)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = subprocess.Popen([VDISK, "convert", str(source), str(self.folder / "out"), "--format", "raw",
+                                        "--source-format", "raw"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.wait_for_target(process.pid)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 130, errors)
+            self.assertEqual([name for name in os.listdir(self.folder) if "out" in name], [])
+
+    def wait_for_target(self, pid):
+        """Until the process has its nameless target open."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for number in os.listdir(f"/proc/{pid}/fd"):
+                try:
+                    target = os.readlink(f"/proc/{pid}/fd/{number}")
+                except OSError:
+                    continue
+                if target.startswith(str(self.folder)) and target.endswith(("(deleted)", ".part")):
+                    return
+        self.fail("the target never appeared")
+
+    def test_progress_on_a_terminal_only(self):
+        master, terminal = pty.openpty()
+        self.convert(0, self.base, self.folder / "out", stdout=subprocess.PIPE, stderr=terminal)
+        drawn = os.read(master, 65536)
+        self.assertIn(b"100%  4.00 MiB of 4.00 MiB", drawn)
+        self.assertTrue(drawn.endswith(b"\r\x1b[K"), drawn)
+        self.convert(0, self.base, self.folder / "out2", "--quiet", stdout=subprocess.PIPE, stderr=terminal)
+        os.set_blocking(master, False)
+        self.assertRaises(BlockingIOError, os.read, master, 1)
+        os.close(master)
+        os.close(terminal)
+        quiet = self.convert(0, self.base, self.folder / "out3", "--quiet")
+        self.assertEqual((quiet.stdout, quiet.stderr), (b"", b""))
+
+    def test_no_disk_content_on_a_terminal(self):
+        master, terminal = pty.openpty()
+        self.convert(2, self.base, "-", stdout=terminal, stderr=subprocess.PIPE)
+        os.close(master)
+        os.close(terminal)
+
+
+class Diff(ToolTest):
+    def test_same_different_error(self):
+        fixed = self.folder / "fixed.vhd"
+        maker.write_fixed(fixed, self.base_content)
+        base, fixed = str(self.base), str(fixed)
+        self.assertEqual(self.expect(0, "diff", base, fixed).stdout, b"same: 4194304 bytes (4.00 MiB)\n")
+        self.assertEqual(self.expect_json(0, "diff", base, fixed),
+                         {"same": True, "first_difference_bytes": None, "different_bytes": 0})
+        self.assertEqual(self.expect_json(1, "diff", base, str(self.child)),
+                         {"same": False, "first_difference_bytes": 2 * MIB, "different_bytes": 512})
+        maker.write_fixed(fixed, self.base_content + bytes(MIB))
+        self.assertEqual(self.expect_json(1, "diff", base, fixed),
+                         {"same": False, "first_difference_bytes": 4 * MIB, "different_bytes": MIB})
+        self.assertEqual(self.expect(1, "diff", "--quiet", base, fixed).stdout, b"")
+        error = self.expect_json(2, "diff", base, str(self.folder / "missing.vhd"))
+        self.assertEqual(error["error"]["code"], 2)
+
+    def test_first_byte_inside_a_sector(self):
+        a, b = self.folder / "a.vhd", self.folder / "b.vhd"
+        content = bytearray(self.base_content)
+        maker.write_fixed(a, bytes(content))
+        content[1000] ^= 1
+        content[3 * MIB + 7] ^= 1
+        maker.write_fixed(b, bytes(content))
+        self.assertEqual(self.expect_json(1, "diff", str(a), str(b)),
+                         {"same": False, "first_difference_bytes": 1000, "different_bytes": 1024})
+
+
+class Open(ToolTest):
+    def test_codes(self):
+        image = str(self.base)
+        self.assertEqual(self.expect(0, "open", image).stdout, b"0 ERROR_SUCCESS\n")
+        self.assertEqual(self.expect_json(0, "open", image), {"code": 0, "name": "ERROR_SUCCESS"})
+        self.assertEqual(self.expect(1, "open", str(self.folder / "missing.vhd")).stdout, b"2 ERROR_FILE_NOT_FOUND\n")
+        for words in (["--access", "0x1"], ["--access", "get-info,1"], ["--version", "99"], ["--flags", "cached-io"],
+                      ["--version", "2", "--access", "read"], ["--version", "2", "--contract", "page2018"]):
+            self.assertEqual(self.expect(1, "open", image, *words).stdout, b"87 ERROR_INVALID_PARAMETER\n", words)
+        for words in (["--access", "attach-ro,detach,get-info"], ["--access", "0xd0000"], ["--access", "851968"],
+                      ["--version", "1", "--rw-depth", "0"], ["--rw-depth", "1"], ["--version", "2"], ["--version", "3"],
+                      ["--version", "2", "--flags", "cached-io"], ["--flags", "0x1"], ["--format", "vhd"],
+                      ["--contract", "windows7"]):
+            self.assertEqual(self.expect(0, "open", image, *words).stdout, b"0 ERROR_SUCCESS\n", words)
+
+    def test_error_object(self):
+        error = self.expect_json(1, "open", str(self.folder / "missing.vhd"))["error"]
+        self.assertEqual((error["code"], error["name"], error["fault"]), (2, "ERROR_FILE_NOT_FOUND", "io.not_found"))
+        self.assertNotEqual(error["message"], "")
+
+    def test_parents(self):
+        elsewhere = self.folder / "elsewhere"
+        elsewhere.mkdir()
+        self.base.rename(elsewhere / "base.vhd")
+        missing = self.expect(1, "open", str(self.child)).stdout
+        self.assertEqual(missing, b"0xC03A000D ERROR_VHD_PARENT_VHD_NOT_FOUND\n")
+        self.expect(0, "open", str(self.child), "--flags", "no-parents")
+        self.expect(0, "open", str(self.child), "--parent-dir", str(elsewhere))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--vdisk", required=True)
+    arguments, rest = parser.parse_known_args()
+    VDISK = os.path.abspath(arguments.vdisk)
+    unittest.main(argv=[sys.argv[0], *rest])
