@@ -23,7 +23,7 @@ std::uint64_t CowFile::mask_end(std::uint64_t at) const {
 }
 
 Status CowFile::read_below(std::uint64_t at, std::span<std::byte> into) {
-  VDISK_TRY(read_zero_padded(*base_, FileOffset{at}, into));
+  static_cast<void>(VDISK_TRY(read_zero_padded(*base_, FileOffset{at}, into)));
   const std::uint64_t end = at + into.size();
   auto mask = masks_.upper_bound(at);
   if (mask != masks_.begin()) --mask;

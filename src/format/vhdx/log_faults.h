@@ -25,12 +25,12 @@ inline constexpr Fault kLogFileSize{"vhdx.log.file_size", win32::kFileCorrupt,
                                     "Replaying the log would make the file longer than a file can be."};
 inline constexpr Fault kLogChanged{"vhdx.log.changed", win32::kFileCorrupt,
                                    "The header no longer names the log that was to be replayed."};
-// Findings of check that are no defects, hence no code.
-inline constexpr Fault kLogPending{"vhdx.log.pending", 0,
+// Said by check alone.
+inline constexpr Fault kLogPending{"vhdx.log.pending", win32::kFileCorrupt,
                                    "The log holds changes that a writable open will put in place."};
-inline constexpr Fault kLogTorn{"vhdx.log.torn", 0,
+inline constexpr Fault kLogTorn{"vhdx.log.torn", win32::kFileCorrupt,
                                 "The log holds the remains of entries that were not written to the end."};
-inline constexpr Fault kLogUnaligned{"vhdx.log.unaligned", 0,
+inline constexpr Fault kLogUnaligned{"vhdx.log.unaligned", win32::kFileCorrupt,
                                      "A log entry records a file length that is no multiple of 1 MiB."};
 
 inline constexpr const Fault* kLog[] = {&kLogTooLarge, &kLogEmpty,    &kLogIncomplete, &kLogFlushedOffset,

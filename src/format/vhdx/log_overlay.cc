@@ -44,7 +44,7 @@ Result<std::size_t> LogOverlay::read(FileOffset at, std::span<std::byte> into) {
   into = into.first(length);
   if (end <= below_size_ && !touches(at.bytes, end)) return below_->read(at, into);
 
-  VDISK_TRY(read_zero_padded(*below_, at, into));
+  static_cast<void>(VDISK_TRY(read_zero_padded(*below_, at, into)));
   for (std::size_t i = first_zeros_after(at.bytes); i < zeros_.size() && zeros_[i].at < end; ++i) {
     const std::uint64_t from = std::max(zeros_[i].at, at.bytes);
     const std::uint64_t to = std::min(zeros_[i].end, end);

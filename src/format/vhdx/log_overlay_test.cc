@@ -181,7 +181,7 @@ TEST(LogOverlay, IsReadOnlyAndWritesNothingBelow) {
 /// Random logs: the overlay must show, byte for byte and at any alignment, what replay leaves in the file.
 TEST(LogOverlay, AgreesWithReplayOnRandomLogs) {
   std::mt19937_64 random(3);
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 12; ++round) {
     VhdxLogBuilder log;
     std::uint64_t at = random() % 256 * kPage;
     const std::uint64_t tail = at;
@@ -206,16 +206,16 @@ TEST(LogOverlay, AgreesWithReplayOnRandomLogs) {
     ASSERT_EQ(*(*overlay)->size(), *replayed.size());
     const std::uint64_t size = *replayed.size();
     ASSERT_EQ(read_at(**overlay, kRegionTableAt[0], size), read_at(replayed, kRegionTableAt[0], size));
-    for (int i = 0; i < 100; ++i) {
+    for (int i = 0; i < 40; ++i) {
       const std::uint64_t from = kRegionTableAt[0] + random() % (size - kRegionTableAt[0]);
       const std::size_t length = random() % (64 * kKiB);
       ASSERT_EQ(read_at(**overlay, from, length), read_at(replayed, from, length));
       const std::uint64_t hole = (*overlay)->next_hole(FileOffset{from})->bytes;
       const std::uint64_t data = (*overlay)->next_data(FileOffset{hole})->bytes;
       ASSERT_LE(hole, data);
-      ASSERT_TRUE(is_all_zero(read_at(**overlay, hole, data - hole)));
+      ASSERT_TRUE(is_all_zero(read_at(**overlay, hole, std::min(data - hole, 32 * kKiB))));
       const std::uint64_t next = (*overlay)->next_data(FileOffset{from})->bytes;
-      ASSERT_TRUE(is_all_zero(read_at(**overlay, from, next - from)));
+      ASSERT_TRUE(is_all_zero(read_at(**overlay, from, std::min(next - from, 32 * kKiB))));
     }
   }
 }

@@ -152,7 +152,7 @@ Status LogReader::read(std::uint64_t at, std::span<std::byte> into) {
       std::ranges::copy(std::span(cache_).subspan(at, piece), into.begin());
     } else {
       // A file that ends inside its log shows zeros there, and they are no entries.
-      VDISK_TRY(read_zero_padded(file_, FileOffset{offset_ + at}, into.first(piece)));
+      static_cast<void>(VDISK_TRY(read_zero_padded(file_, FileOffset{offset_ + at}, into.first(piece))));
     }
     into = into.subspan(piece);
     at += piece;
