@@ -104,10 +104,8 @@ inline constexpr Fault kRegionTableCopy{"vhdx.check.region_table_copy", win32::k
                                         "One of the two region tables is invalid, or the two differ."};
 inline constexpr Fault kReserved{"vhdx.check.reserved", 0,
                                  "A field that the specification reserves is not zero."};
-inline constexpr Fault kLeak{"vhdx.check.leak", 0,
-                             "The file holds space that nothing refers to."};
-inline constexpr Fault kFileLength{"vhdx.check.file_length", 0,
-                                   "The file does not end on a MiB."};
+inline constexpr Fault kLeak{"vhdx.check.leak", 0, "The file holds space that nothing refers to."};
+inline constexpr Fault kFileLength{"vhdx.check.file_length", 0, "The file does not end on a MiB."};
 inline constexpr Fault kAnchor{"vhdx.check.anchor", win32::kFileCorrupt,
                                "A block that is not read keeps an offset that it may not have."};
 inline constexpr Fault kTooScattered{
