@@ -177,6 +177,96 @@ TEST(Registry, EveryFormatHasItsOwnIdNameAndExtensions) {
   EXPECT_EQ(unknown.error().id(), format::faults::kUnrecognised.id);
 }
 
+// The real formats on the least that carries each one's signature.
+class RealDetection : public ::testing::Test {
+ protected:
+  static constexpr std::uint64_t kSize = 64 * 1024;
+
+  RealDetection() { EXPECT_TRUE(file_.resize(kSize)); }
+  void put(std::uint64_t at, std::string_view text) {
+    EXPECT_TRUE(file_.write(FileOffset{at}, std::as_bytes(std::span(text))));
+  }
+  void put_vhdx() { put(0, "vhdxfile"); }
+  void put_disc() { put(32768, std::string_view("\1CD001\1", 7)); }
+  // The footer of a fixed VHD (formats.md 1.2) of kSize bytes, behind the disk's bytes.
+  void put_footer() {
+    std::string footer(512, '\0');
+    const auto set = [&footer](std::size_t at, std::string_view bytes) {
+      footer.replace(at, bytes.size(), bytes);
+    };
+    set(0, "conectix");
+    set(8, std::string_view("\0\0\0\2\0\1\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 16));
+    set(40, std::string_view("\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0", 16));
+    set(60, std::string_view("\0\0\0\2", 4));
+    set(68, "0123456789abcdef");
+    std::uint32_t sum = 0;
+    for (const char c : footer) sum += static_cast<unsigned char>(c);
+    for (int i = 0; i < 4; ++i) footer[67 - i] = static_cast<char>(~sum >> (8 * i));
+    put(kSize, footer);
+  }
+  std::string name(std::string_view path, std::optional<FormatId> wanted = std::nullopt) {
+    const auto format = detect_format(file_, path, wanted);
+    return format ? std::string((*format)->name) : fmt::format("{:#x}", format.error().code());
+  }
+
+  MemoryFile file_{"image"};
+};
+
+TEST_F(RealDetection, EveryExtensionInAnyCase) {
+  for (const auto& [path, id] : {std::pair{"a.vhd", FormatId::kVhd},
+                                 {"a.AVHD", FormatId::kVhd},
+                                 {"a.vud", FormatId::kVhd},
+                                 {"a.VhdX", FormatId::kVhdx},
+                                 {"a.avhdx", FormatId::kVhdx},
+                                 {"a.vhds", FormatId::kVhdSet},
+                                 {"a.ISO", FormatId::kIso}}) {
+    ASSERT_NE(format_by_extension(path), nullptr) << path;
+    EXPECT_EQ(format_by_extension(path)->id, id) << path;
+    EXPECT_EQ(name(path), to_string(id)) << "a damaged image stays its own: " << path;
+  }
+  EXPECT_EQ(name("a.img"), "0xc03a0014");
+}
+
+TEST_F(RealDetection, ContentWithoutAName) {
+  put_disc();
+  EXPECT_EQ(name("a.img"), "iso");
+  put_vhdx();
+  EXPECT_EQ(name("a.img"), "vhdx");
+}
+
+// formats.md 6, case 1: a fixed VHD shows its signature at its end only, and so does a raw disk whose content
+// ends in a footer; only the caller knows which it is.
+TEST_F(RealDetection, AFixedVhdIsKnownByItsLastSector) {
+  put_footer();
+  EXPECT_EQ(name("a"), "vhd");
+  EXPECT_EQ(name("a.vhd"), "vhd");
+  EXPECT_EQ(name("a", FormatId::kRaw), "raw");
+}
+
+TEST_F(RealDetection, AVhdThatHoldsADiscIsAVhd) {
+  put_disc();
+  put_footer();
+  EXPECT_EQ(name("a.img"), "vhd");
+  EXPECT_EQ(name("a.iso"), "iso") << "the name decides between two signatures that are there";
+  EXPECT_EQ(name("a.img", FormatId::kIso), "iso");
+}
+
+TEST_F(RealDetection, AContradictionFailsAsTheNamedFormatDoes) {
+  put_disc();
+  EXPECT_EQ(name("a.vhd"), "0xc03a0001") << "no footer";
+  EXPECT_EQ(name("a.iso", FormatId::kVhd), "0xc03a0001");
+  EXPECT_EQ(name("a.iso", FormatId::kVhdSet), "0xc03a0004");
+  const std::string as_vhdx = name("a.iso", FormatId::kVhdx);
+  EXPECT_EQ(as_vhdx.substr(0, 2), "0x") << "no file type identifier";
+  MemoryFile vhdx("vhdx");
+  ASSERT_TRUE(vhdx.write(FileOffset{0}, std::as_bytes(std::span(std::string_view("vhdxfile")))));
+  ASSERT_TRUE(vhdx.resize(kSize));
+  const auto as_iso = detect_format(vhdx, "a.iso", std::nullopt);
+  ASSERT_FALSE(as_iso);
+  EXPECT_EQ(as_iso.error().code(), 1392U);
+  EXPECT_THAT(as_iso.error().message(), HasSubstr("the content is vhdx"));
+}
+
 TEST(CheckSink, KeepsDamageWhenNotesFillTheReport) {
   CheckReport report;
   CheckSink sink(report, "x");

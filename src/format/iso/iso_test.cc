@@ -354,6 +354,17 @@ TEST(Iso, UdfOfEveryBlockSize) {
   }
 }
 
+// As in a real disk that was formatted twice (util-linux' udf-hdd-mkudffs-1.3-7): the recognition sequence
+// says 4096.
+TEST(Iso, AnOlderVolumeOfAnotherBlockSizeIsNotTaken) {
+  Disc disc = udf_disc(4096);
+  disc.anchor(512, 256, 258, 1).logical_volume(512, 258, u"old", 0x0102);
+  const auto image = open_disc(disc);
+  ASSERT_TRUE(image) << image.error().message();
+  EXPECT_EQ(detail(**image, "udf_block_bytes"), "4096");
+  EXPECT_EQ(detail(**image, "kinds"), "udf-2.01");
+}
+
 // formats.md 6, case 89: every descriptor of ISO 9660 comes before BEA01.
 TEST(Iso, ABridgeDiscIsBoth) {
   Disc disc = udf_disc(2048);

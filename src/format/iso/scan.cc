@@ -280,14 +280,20 @@ Status read_volume_sequence(File& file, const UdfExtent& extent, UdfVolume& udf)
   return {};
 }
 
+// The recognition sequence's stride is max(2048, block), so it says which block sizes are likely; an older
+// volume of another block size may have left its anchors on the medium. Any other block size is better than
+// none.
 Status examine_udf(File& file, std::uint64_t file_bytes, UdfVolume& udf) {
-  for (const std::uint32_t block_bytes : kAnchorBlockBytes) {
-    const auto anchor = VDISK_TRY(find_anchors(file, file_bytes, block_bytes, udf));
-    if (!anchor) continue;
-    udf.block_bytes = block_bytes;
-    VDISK_TRY(read_volume_sequence(file, anchor->main_sequence, udf));
-    if (!udf.has_logical_volume) VDISK_TRY(read_volume_sequence(file, anchor->reserve_sequence, udf));
-    return {};
+  for (const bool likely : {true, false}) {
+    for (const std::uint32_t block_bytes : kAnchorBlockBytes) {
+      if ((std::max<std::uint32_t>(block_bytes, kSectorBytes) == udf.stride_bytes) != likely) continue;
+      const auto anchor = VDISK_TRY(find_anchors(file, file_bytes, block_bytes, udf));
+      if (!anchor) continue;
+      udf.block_bytes = block_bytes;
+      VDISK_TRY(read_volume_sequence(file, anchor->main_sequence, udf));
+      if (!udf.has_logical_volume) VDISK_TRY(read_volume_sequence(file, anchor->reserve_sequence, udf));
+      return {};
+    }
   }
   return {};
 }
