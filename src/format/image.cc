@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/fault_ledger.h"
 #include "format/registry.h"
 
 namespace vdisk {
@@ -16,6 +17,7 @@ bool CheckReport::damaged() const noexcept {
 }  // namespace v1
 
 void CheckSink::add_text(Finding::Severity severity, const Fault& fault, std::string message) {
+  record_fault_in_ledger(fault.id);  // A finding provokes its row as an error does.
   ++report_.findings_total;
   // Damage must show even when a thousand notes came first: the last slot is given up for it.
   if (report_.findings.size() >= CheckReport::kMostFindings) {

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "format/raw/raw.h"
+#include "format/vhd/vhd.h"
 
 namespace vdisk {
 
@@ -12,6 +13,7 @@ namespace {
 
 constexpr std::array kFormats = {
     &raw::kFormat,
+    &vhd::kFormat,
 };
 
 std::string lower_extension(std::string_view path) {
