@@ -4,6 +4,8 @@
 #include "format/raw/raw.h"
 
 #include "base/checked.h"
+#include "format/create_spec.h"
+#include "format/preallocate.h"
 #include "format/raw/faults.h"
 
 namespace vdisk::raw {
@@ -67,6 +69,12 @@ Status check(File& file, const ImageOpen&, CheckSink& sink, const OperationContr
   return {};
 }
 
+Status create(File& file, const CreateSpec& spec, const OperationControl& control) {
+  VDISK_TRY(stop_if_cancelled(file, control));
+  VDISK_TRY(file.resize(spec.virtual_size_bytes));
+  return preallocate(file, FileOffset{0}, spec.virtual_size_bytes, spec.preallocation, control);
+}
+
 constexpr std::string_view kExtensions[] = {""};
 
 }  // namespace
@@ -81,6 +89,7 @@ const Format kFormat = {
     .inspect = inspect,
     .check = check,
     .faults = faults::kAll,
+    .create = create,
 };
 
 }  // namespace vdisk::raw

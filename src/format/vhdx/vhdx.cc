@@ -2,6 +2,7 @@
 #include "format/vhdx/vhdx.h"
 
 #include "format/vhdx/check.h"
+#include "format/vhdx/create.h"
 #include "format/vhdx/faults.h"
 #include "format/vhdx/header.h"
 #include "format/vhdx/image.h"
@@ -26,6 +27,7 @@ const Format kFormat = {
     .inspect = inspect_file,
     .check = check_file,
     .faults = faults::kAll,
+    .create = create_image,
 };
 
 }  // namespace vdisk::vhdx
