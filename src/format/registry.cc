@@ -6,14 +6,16 @@
 
 #include "format/raw/raw.h"
 #include "format/vhd/vhd.h"
+#include "format/vhdx/vhdx.h"
 
 namespace vdisk {
 
 namespace {
 
 constexpr std::array kFormats = {
-    &raw::kFormat,
+    &vhdx::kFormat,
     &vhd::kFormat,
+    &raw::kFormat,
 };
 
 std::string lower_extension(std::string_view path) {

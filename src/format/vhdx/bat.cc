@@ -203,7 +203,8 @@ Result<std::uint64_t> Bat::next_used_index(std::uint64_t index) {
     // Also how storage answers that ends before the table does.
     return next_page * kEntriesPerPage;
   }
-  return std::max(next_page, (data - at_) / PagedTable::kPageBytes) * kEntriesPerPage;
+  if (data - at_ >= table_bytes_) return geometry().entry_count;
+  return (data - at_) / PagedTable::kPageBytes * kEntriesPerPage;
 }
 
 }  // namespace vdisk::vhdx

@@ -5,12 +5,14 @@
 
 namespace vdisk::vhdx {
 
-/// A file that someone else owns, for inspect and check, which must not keep theirs: the log's overlay owns the file
-/// below it.
+/// A file that someone else owns, for inspect and check, which must not keep theirs: the log's overlay owns
+/// the file below it.
 class BorrowedFile final : public File {
  public:
   explicit BorrowedFile(File& below) : below_(below) {}
-  Result<std::size_t> read(FileOffset at, std::span<std::byte> into) override { return below_.read(at, into); }
+  Result<std::size_t> read(FileOffset at, std::span<std::byte> into) override {
+    return below_.read(at, into);
+  }
   Status write(FileOffset at, std::span<const std::byte> from) override { return below_.write(at, from); }
   Status flush() override { return below_.flush(); }
   Result<std::uint64_t> size() override { return below_.size(); }

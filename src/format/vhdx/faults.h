@@ -97,15 +97,64 @@ inline constexpr Fault kBatOverlap{"vhdx.bat.overlap", win32::kVhdBlockAllocatio
 inline constexpr Fault kBitmapMissing{"vhdx.bat.bitmap_missing", win32::kVhdBlockAllocationTableCorrupt,
                                       "A partially present block has no sector bitmap."};
 
-inline constexpr const Fault* kAll[] = {
-    &kIdentifier,      &kHeadersInvalid,    &kHeaderConflict,    &kVersion,
-    &kLogVersion,      &kLogPlace,          &kSequenceExhausted, &kRegionTablesInvalid,
-    &kRegionPlace,     &kRegionDuplicate,   &kRegionOverlap,     &kRegionUnknown,
-    &kRegionMissing,   &kMetadataTable,     &kMetadataEntry,     &kMetadataDuplicate,
-    &kMetadataOverlap, &kMetadataUnknown,   &kMetadataMissing,   &kMetadataItem,
-    &kIncomplete,      &kBlockSize,         &kDiskSize,          &kSectorSize,
-    &kLocatorMissing,  &kLocatorUnexpected, &kLocatorType,       &kLocatorMalformed,
-    &kLocatorLinkage,  &kLocatorNoPath,     &kBatSize,           &kBatState,
-    &kBatPlace,        &kBatOverlap,        &kBitmapMissing};
+// Said by check alone.
+inline constexpr Fault kHeaderCopy{"vhdx.check.header_copy", win32::kFileCorrupt,
+                                   "One of the two headers is invalid; the other one serves."};
+inline constexpr Fault kRegionTableCopy{"vhdx.check.region_table_copy", win32::kFileCorrupt,
+                                        "One of the two region tables is invalid, or the two differ."};
+inline constexpr Fault kReserved{"vhdx.check.reserved", win32::kFileCorrupt,
+                                 "A field that the specification reserves is not zero."};
+inline constexpr Fault kLeak{"vhdx.check.leak", win32::kFileCorrupt,
+                             "The file holds space that nothing refers to."};
+inline constexpr Fault kFileLength{"vhdx.check.file_length", win32::kFileCorrupt,
+                                   "The file does not end on a MiB."};
+inline constexpr Fault kAnchor{"vhdx.check.anchor", win32::kFileCorrupt,
+                               "A block that is not read keeps an offset that it may not have."};
+inline constexpr Fault kTooScattered{
+    "vhdx.check.too_scattered", win32::kFileCorrupt,
+    "The blocks lie too far apart for their overlaps to be looked for in bounded memory."};
+
+inline constexpr const Fault* kAll[] = {&kIdentifier,
+                                        &kHeadersInvalid,
+                                        &kHeaderConflict,
+                                        &kVersion,
+                                        &kLogVersion,
+                                        &kLogPlace,
+                                        &kSequenceExhausted,
+                                        &kRegionTablesInvalid,
+                                        &kRegionPlace,
+                                        &kRegionDuplicate,
+                                        &kRegionOverlap,
+                                        &kRegionUnknown,
+                                        &kRegionMissing,
+                                        &kMetadataTable,
+                                        &kMetadataEntry,
+                                        &kMetadataDuplicate,
+                                        &kMetadataOverlap,
+                                        &kMetadataUnknown,
+                                        &kMetadataMissing,
+                                        &kMetadataItem,
+                                        &kIncomplete,
+                                        &kBlockSize,
+                                        &kDiskSize,
+                                        &kSectorSize,
+                                        &kLocatorMissing,
+                                        &kLocatorUnexpected,
+                                        &kLocatorType,
+                                        &kLocatorMalformed,
+                                        &kLocatorLinkage,
+                                        &kLocatorNoPath,
+                                        &kBatSize,
+                                        &kBatState,
+                                        &kBatPlace,
+                                        &kBatOverlap,
+                                        &kBitmapMissing,
+                                        &kHeaderCopy,
+                                        &kRegionTableCopy,
+                                        &kReserved,
+                                        &kLeak,
+                                        &kFileLength,
+                                        &kAnchor,
+                                        &kTooScattered};
 
 }  // namespace vdisk::vhdx::faults

@@ -34,7 +34,8 @@ ImageProperties properties_of(const Parsed& parsed) {
 
 /// The memory of cached pages is shared out: the BAT takes what it may need, up to three quarters.
 std::uint64_t bat_share(const BatGeometry& geometry, const Limits& limits) noexcept {
-  return std::min(round_up(geometry.entry_count * kBatEntryBytes, PagedTable::kPageBytes), limits.table_bytes / 4 * 3);
+  return std::min(round_up(geometry.entry_count * kBatEntryBytes, PagedTable::kPageBytes),
+                  limits.table_bytes / 4 * 3);
 }
 
 }  // namespace
@@ -57,9 +58,9 @@ VhdxImage::VhdxImage(std::unique_ptr<File> file, Parsed parsed, BatRules rules, 
     : file_(std::move(file)),
       bat_region_(*parsed.regions.bat),
       file_bytes_(file_bytes),
-      absent_(rules.geometry().differencing ? Run::Source::kParent : Run::Source::kZero),
+      absent_(parsed.geometry().differencing ? Run::Source::kParent : Run::Source::kZero),
       properties_(properties_of(parsed)),
-      bat_(*file_, bat_region_, std::move(rules), bat_share(rules.geometry(), limits)) {
+      bat_(*file_, bat_region_, std::move(rules), bat_share(parsed.geometry(), limits)) {
   if (bat_.geometry().differencing) {
     bitmaps_.emplace(*file_, bat_, limits.table_bytes - bat_share(bat_.geometry(), limits));
   }
@@ -67,7 +68,8 @@ VhdxImage::VhdxImage(std::unique_ptr<File> file, Parsed parsed, BatRules rules, 
 
 const Format& VhdxImage::format() const noexcept { return kFormat; }
 
-/// The disk offset, at most `end`, up to which nothing is allocated, given that the BAT page of `index` is zero.
+/// The disk offset, at most `end`, up to which nothing is allocated, given that the BAT page of `index` is
+/// zero.
 Result<std::uint64_t> VhdxImage::end_of_unused(std::uint64_t index, std::uint64_t end) {
   // Far ahead it pays to ask the file where its next data is, instead of loading page after page.
   constexpr std::uint64_t kFarPages = 4;
@@ -80,13 +82,14 @@ Result<std::uint64_t> VhdxImage::end_of_unused(std::uint64_t index, std::uint64_
   return std::min(disk_offset(VDISK_TRY(bat_.next_used_index(index))), end);
 }
 
-/// Adds bytes of the file, zeros where the file ends before its last MiB does (formats.md 6 no. 66); returns how many
-/// of them the list took.
+/// Adds bytes of the file, zeros where the file ends before its last MiB does (formats.md 6 no. 66); returns
+/// how many of them the list took.
 std::uint64_t VhdxImage::add_file_run(std::uint64_t at, std::uint64_t length, std::uint64_t from,
                                       RunList& runs) const {
   const std::uint64_t stored = from >= file_bytes_ ? 0 : std::min(length, file_bytes_ - from);
   if (stored != 0 && !runs.add({Run::Source::kFile, DiskOffset{at}, stored, FileOffset{from}})) return 0;
-  if (stored == length) [[likely]] return length;
+  if (stored == length) [[likely]]
+    return length;
   const bool added = runs.add({Run::Source::kZero, DiskOffset{at + stored}, length - stored, {}});
   return added ? length : stored;
 }
@@ -132,8 +135,12 @@ Result<std::uint64_t> VhdxImage::resolve_read(DiskRange range, RunList& runs) {
     const std::uint64_t from = entry.file_offset() + (at & (geometry.block_bytes - 1));
     std::uint64_t added = 0;
     switch (entry.payload_state()) {
-      case PayloadState::kFullyPresent: added = add_file_run(at, piece, from, runs); break;
-      case PayloadState::kPartiallyPresent: added = VDISK_TRY(add_partial_block(at, at + piece, from, runs)); break;
+      case PayloadState::kFullyPresent:
+        added = add_file_run(at, piece, from, runs);
+        break;
+      case PayloadState::kPartiallyPresent:
+        added = VDISK_TRY(add_partial_block(at, at + piece, from, runs));
+        break;
       case PayloadState::kNotPresent:
         added = runs.add({absent_, DiskOffset{at}, piece, {}}) ? piece : 0;
         break;
@@ -150,7 +157,9 @@ Result<std::uint64_t> VhdxImage::resolve_read(DiskRange range, RunList& runs) {
   return at - range.at.bytes;
 }
 
-Result<std::uint64_t> VhdxImage::allocated_bytes() { return count_allocated_bytes(*file_, bat_region_, bat_.rules()); }
+Result<std::uint64_t> VhdxImage::allocated_bytes() {
+  return count_allocated_bytes(*file_, bat_region_, bat_.rules());
+}
 
 Result<std::unique_ptr<Image>> open_image(std::unique_ptr<File> file, const ImageOpen& options) {
   Parsed parsed;
@@ -172,7 +181,8 @@ Result<std::unique_ptr<Image>> open_image(std::unique_ptr<File> file, const Imag
   if (rules.geometry().entry_count * kBatEntryBytes <= kJudgedAtOpenBytes) {
     VDISK_TRY(judge_small_bat(*file, *parsed.regions.bat, rules));
   }
-  return std::make_unique<VhdxImage>(std::move(file), std::move(parsed), std::move(rules), file_bytes, options.limits);
+  return std::make_unique<VhdxImage>(std::move(file), std::move(parsed), std::move(rules), file_bytes,
+                                     options.limits);
 }
 
 }  // namespace vdisk::vhdx

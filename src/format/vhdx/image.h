@@ -13,13 +13,14 @@
 
 namespace vdisk::vhdx {
 
-/// Payload bytes that the file holds: whole blocks in the states fully and partially present, the last one as far as
-/// the disk reaches.
+/// Payload bytes that the file holds: whole blocks in the states fully and partially present, the last one as
+/// far as the disk reaches.
 Result<std::uint64_t> count_allocated_bytes(File& file, const Region& bat, const BatRules& rules);
 
 class VhdxImage final : public Image {
  public:
-  VhdxImage(std::unique_ptr<File> file, Parsed parsed, BatRules rules, std::uint64_t file_bytes, const Limits& limits);
+  VhdxImage(std::unique_ptr<File> file, Parsed parsed, BatRules rules, std::uint64_t file_bytes,
+            const Limits& limits);
 
   const Format& format() const noexcept override;
   const ImageProperties& properties() const noexcept override { return properties_; }
@@ -30,7 +31,8 @@ class VhdxImage final : public Image {
  private:
   Result<std::uint64_t> end_of_unused(std::uint64_t index, std::uint64_t end);
   std::uint64_t add_file_run(std::uint64_t at, std::uint64_t length, std::uint64_t from, RunList& runs) const;
-  Result<std::uint64_t> add_partial_block(std::uint64_t at, std::uint64_t end, std::uint64_t from, RunList& runs);
+  Result<std::uint64_t> add_partial_block(std::uint64_t at, std::uint64_t end, std::uint64_t from,
+                                          RunList& runs);
 
   const std::unique_ptr<File> file_;
   const Region bat_region_;

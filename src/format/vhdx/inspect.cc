@@ -34,8 +34,8 @@ void tell(const Parsed& parsed, ImageInfo& info) {
 /// What open would still refuse; also counts what is allocated.
 Status judge_bat(File& file, const Parsed& parsed, ImageInfo& info) {
   const std::uint64_t file_bytes = VDISK_TRY(file.size());
-  const BatRules rules(parsed.geometry(), OccupiedSpace(parsed.headers.current, parsed.regions.regions), file_bytes,
-                       file.name());
+  const BatRules rules(parsed.geometry(), OccupiedSpace(parsed.headers.current, parsed.regions.regions),
+                       file_bytes, file.name());
   if (rules.geometry().entry_count * kBatEntryBytes <= kJudgedAtOpenBytes) {
     VDISK_TRY(judge_small_bat(file, *parsed.regions.bat, rules));
   }
@@ -61,7 +61,8 @@ Status inspect_file(File& file, const ImageOpen& options, ImageInfo& info) {
       view = std::move(*overlay);
     } else {
       first = std::unexpected(std::move(overlay).error());
-      info.notes.push_back("the log cannot be replayed; what follows is the state before it and may be out of date");
+      info.notes.push_back(
+          "the log cannot be replayed; what follows is the state before it and may be out of date");
     }
   }
   Status rest = parse_behind_log(*view, parsed);

@@ -35,8 +35,9 @@ Status parse_behind_log(File& file, Parsed& parsed) {
   if (!metadata) return metadata;
   const BatGeometry geometry = parsed.geometry();
   if (parsed.regions.bat->length < geometry.entry_count * kBatEntryBytes) {
-    return fail(faults::kBatSize, "{}: the BAT needs {} entries of 8 bytes, but its region at {:#x} has {:#x} bytes",
-                file.name(), geometry.entry_count, parsed.regions.bat->file_offset, parsed.regions.bat->length);
+    return fail(
+        faults::kBatSize, "{}: the BAT needs {} entries of 8 bytes, but its region at {:#x} has {:#x} bytes",
+        file.name(), geometry.entry_count, parsed.regions.bat->file_offset, parsed.regions.bat->length);
   }
   return {};
 }
@@ -66,7 +67,8 @@ std::vector<std::pair<std::string, std::string>> details_of(const Parsed& parsed
     add("bat_length_bytes", parsed.regions.bat->length);
   }
   const Metadata& metadata = parsed.metadata;
-  if (metadata.virtual_disk_bytes && metadata.block_bytes && metadata.logical_sector_bytes && metadata.has_parent) {
+  if (metadata.virtual_disk_bytes && metadata.block_bytes && metadata.logical_sector_bytes &&
+      metadata.has_parent) {
     add("bat_entries", parsed.geometry().entry_count);
     add("chunk_ratio", parsed.geometry().chunk_ratio());
   }
