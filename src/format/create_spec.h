@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 namespace vdisk {
@@ -32,6 +33,21 @@ struct ParentLink {
   const std::string& absolute() const noexcept {
     return windows_absolute.empty() ? linux_absolute : windows_absolute;
   }
+};
+
+/// What a format lets a new image be, and what it takes when nothing is asked for.
+struct CreateLimits {
+  std::uint64_t least_bytes = 0;  ///< Of the virtual size.
+  std::uint64_t most_bytes = 0;
+  bool fixed_only = false;
+  std::span<const std::uint32_t> block_sizes;   ///< That may be asked for: dynamic and differencing disks.
+  std::span<const std::uint32_t> sector_sizes;  ///< Logical and physical ones.
+  std::uint32_t physical_sector_bytes = 512;    ///< Default.
+  std::uint32_t fixed_block_bytes = 0;          ///< Always taken.
+  std::uint32_t dynamic_block_bytes = 0;        ///< Default.
+  std::uint32_t differencing_block_bytes =
+      0;                             ///< Default; 0: the parent's if it is legal, else the dynamic one.
+  bool child_may_be_larger = false;  ///< Than its parent.
 };
 
 /// REQUIRES, of whoever fills it: sizes, blocks and sectors are legal for the format and type, and `parent`

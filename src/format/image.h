@@ -24,6 +24,7 @@
 
 namespace vdisk {
 
+struct CreateLimits;
 struct CreateSpec;
 struct Format;
 
@@ -143,6 +144,7 @@ struct Format {
   /// **Durability:** the caller flushes. A crash before that flush leaves a file that does not open, or the
   /// whole image.
   Status (*create)(File& file, const CreateSpec& spec, const OperationControl& control) = nullptr;
+  const CreateLimits* create_limits = nullptr;  ///< Set exactly where `create` is.
 };
 
 /// Fills `info` from an open image's properties (everything but path, file size, allocation and tracking

@@ -3,6 +3,8 @@
 // Raw: the file's bytes are the disk's bytes. There is no signature, so raw is only ever opened by name.
 #include "format/raw/raw.h"
 
+#include <limits>
+
 #include "base/checked.h"
 #include "format/create_spec.h"
 #include "format/preallocate.h"
@@ -75,6 +77,15 @@ Status create(File& file, const CreateSpec& spec, const OperationControl& contro
   return preallocate(file, FileOffset{0}, spec.virtual_size_bytes, spec.preallocation, control);
 }
 
+constexpr std::uint32_t kSectorSizes[] = {512};
+constexpr CreateLimits kCreateLimits = {
+    .least_bytes = 512,
+    .most_bytes = std::numeric_limits<std::int64_t>::max() / 512 * 512,
+    .fixed_only = true,
+    .block_sizes = {},
+    .sector_sizes = kSectorSizes,
+};
+
 constexpr std::string_view kExtensions[] = {""};
 
 }  // namespace
@@ -90,6 +101,7 @@ const Format kFormat = {
     .check = check,
     .faults = faults::kAll,
     .create = create,
+    .create_limits = &kCreateLimits,
 };
 
 }  // namespace vdisk::raw

@@ -216,7 +216,21 @@ Status create_blocks(File& file, const CreateSpec& spec, const OperationControl&
   return file.write(FileOffset{plan.footer_at}, bytes_of(footer));
 }
 
+// virtdisk-api.md 3.2, "Per-format values", and 5, "Limits".
+constexpr std::uint32_t kBlockSizes[] = {512 * kKiB, 2 * kMiB};
+constexpr std::uint32_t kSectorSizes[] = {kSectorBytes};
+
 }  // namespace
+
+const CreateLimits kCreateLimits = {
+    .least_bytes = 3 * kMiB,
+    .most_bytes = kMostSizeBytes,
+    .fixed_only = false,
+    .block_sizes = kBlockSizes,
+    .sector_sizes = kSectorSizes,
+    .physical_sector_bytes = kSectorBytes,
+    .dynamic_block_bytes = 2 * kMiB,
+};
 
 Status create_image(File& file, const CreateSpec& spec, const OperationControl& control) {
   VDISK_TRY(stop_if_cancelled(file, control));

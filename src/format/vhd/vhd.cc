@@ -35,6 +35,7 @@ const Format kFormat = {
     .check = check,
     .faults = faults::kAll,
     .create = create_image,
+    .create_limits = &kCreateLimits,
 };
 
 }  // namespace vdisk::vhd

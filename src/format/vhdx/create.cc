@@ -208,7 +208,27 @@ Status write_fixed_bat(File& file, const CreateSpec& spec, std::uint64_t blocks_
   return {};
 }
 
+// virtdisk-api.md 3.2, "Per-format values", and 5, "Limits". The reference page's "any multiple of 1 MB" is
+// no block size that the format has: MS-VHDX 2.6.2.1 wants a power of two.
+constexpr std::uint32_t kMb = kMiB;
+constexpr std::uint32_t kBlockSizes[] = {kMb,      2 * kMb,  4 * kMb,   8 * kMb,  16 * kMb,
+                                         32 * kMb, 64 * kMb, 128 * kMb, 256 * kMb};
+constexpr std::uint32_t kSectorSizes[] = {512, 4096};
+
 }  // namespace
+
+const CreateLimits kCreateLimits = {
+    .least_bytes = 3 * kMiB,
+    .most_bytes = kMostDiskBytes,
+    .fixed_only = false,
+    .block_sizes = kBlockSizes,
+    .sector_sizes = kSectorSizes,
+    .physical_sector_bytes = 4096,
+    .fixed_block_bytes = 2 * kMb,
+    .dynamic_block_bytes = 32 * kMb,
+    .differencing_block_bytes = 2 * kMb,
+    .child_may_be_larger = true,
+};
 
 Status create_image(File& file, const CreateSpec& spec, const OperationControl& control) {
   const std::uint32_t bat_bytes = bat_region_bytes(spec);

@@ -28,6 +28,7 @@ const Format kFormat = {
     .check = check_file,
     .faults = faults::kAll,
     .create = create_image,
+    .create_limits = &kCreateLimits,
 };
 
 }  // namespace vdisk::vhdx
