@@ -58,6 +58,9 @@ struct OpenOptions {
   ParentSearch parents;
   Limits limits;
   LockMode lock = LockMode::kAutomatic;
+  /// Hyper-V's own change tracking files (.rct, .mrt) beside an image become stale with the first write. False: the
+  /// first write warns through `trace`; true: it fails with disk.stale_tracking.
+  bool strict_tracking = false;
   TraceSink trace;
 };
 
@@ -98,6 +101,22 @@ class Disk {
 
   /// Reads exactly `into.size()` bytes. Fails with 38 (ERROR_HANDLE_EOF) if the range leaves the disk.
   Status read(DiskOffset at, std::span<std::byte> into) const;
+
+  /// Writes all of `from`. Offset and length must be multiples of the logical sector size (87). Several threads may
+  /// write at once; of two writes that overlap, each sector shows one or the other. Fails with 19 on a disk that was not
+  /// opened writable, 112 when the host is full, 1117 on I/O errors; what was there before then stays, except in the
+  /// sectors of `from` that were already moved. **Durability:** none before flush().
+  Status write(DiskOffset at, std::span<const std::byte> from) const;
+  /// Makes the range read as zeros; by metadata alone where the format can. Alignment and errors as write().
+  Status write_zeroes(DiskRange range) const;
+  /// Tells that the range's content is no longer needed: whole blocks read as zeros afterwards and their space goes
+  /// back to the host; what is smaller than a block may keep its bytes. Unaligned ends are left alone.
+  Status trim(DiskRange range) const;
+  /// **Durability:** every write, write_zeroes and trim that returned before this call survives a power cut after it.
+  Status flush() const;
+  /// Flushes and leaves the image as a clean close does (VHDX: log empty). Destruction does the same but cannot
+  /// report; a writer that wants to know calls this. Later writes fail with 19.
+  Status close();
 
   /// Appends to `extents` the pieces of `range`, in order, merged where neighbours continue one another; stops
   /// after `most` pieces. Returns how many bytes of the range were covered (at least one sector).

@@ -19,6 +19,7 @@ inline constexpr Win32Code kHandleEof = 38;
 inline constexpr Win32Code kNotSupported = 50;
 inline constexpr Win32Code kFileExists = 80;
 inline constexpr Win32Code kInvalidParameter = 87;
+inline constexpr Win32Code kBrokenPipe = 109;
 inline constexpr Win32Code kDiskFull = 112;
 inline constexpr Win32Code kCallNotImplemented = 120;
 inline constexpr Win32Code kInvalidName = 123;

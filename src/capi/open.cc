@@ -117,7 +117,7 @@ Result<HANDLE> open_virtual_disk(const OpenRequest& request) {
   object->path = VDISK_TRY(host_path(*text, ParentSearch::from_environment()));
   const std::unique_ptr<File> file =
       VDISK_TRY(open_posix_file(object->path, {.writable = false, .lock = false, .trace = {}}));
-  VDISK_TRY(check_host_rules(*file, request.flags, contract));
+  VDISK_TRY(check_host_rules(object->path, request.flags, contract));
   object->identity = VDISK_TRY(file->identity());
   VDISK_TRY(check_attachment(object->path, object->identity, access));
 

@@ -84,33 +84,28 @@ std::string list_text(const std::vector<std::string>& items) {
   return text.empty() ? "nothing" : text;
 }
 
-}  // namespace
-
 class ChainBuilder {
  public:
   explicit ChainBuilder(const OpenOptions& options) : options_(options) {}
 
   Result<Chain> build(const std::string& path) {
     VDISK_TRY(open_leaf(path));
-    while (chain_.layers_.back().image->properties().parent) {
+    while (layers_.back().image->properties().parent) {
       if (options_.no_parents) {
-        chain_.complete_ = false;
+        complete_ = false;
         break;
       }
       Status opened = open_parent();
       if (!opened) {
         Error error = std::move(opened).error();
-        for (std::size_t i = chain_.layers_.size(); i-- > 1;) {
-          error.add_context(fmt::format("parent {}", chain_.layers_[i].path));
+        for (std::size_t i = layers_.size(); i-- > 1;) {
+          error.add_context(fmt::format("parent {}", layers_[i].path));
         }
         error.add_context(fmt::format("opening {}", path));
         return std::unexpected(std::move(error));
       }
     }
-    for (const Layer& layer : chain_.layers_) {
-      chain_.hops_.push_back({layer.image.get(), layer.image->properties().geometry.virtual_size_bytes});
-    }
-    return std::move(chain_);
+    return Chain(std::move(layers_), complete_);
   }
 
  private:
@@ -131,14 +126,14 @@ class ChainBuilder {
   }
 
   void add_layer(const std::string& path, const FileIdentity& identity, std::unique_ptr<Image> image) {
-    chain_.layers_.push_back({path, std::move(image)});
+    layers_.push_back({path, std::move(image)});
     identities_.push_back(identity);
   }
 
   Status open_parent() {
-    const Layer& child = chain_.layers_.back();
+    const Layer& child = layers_.back();
     const ParentLocator& locator = *child.image->properties().parent;
-    if (chain_.layers_.size() >= options_.limits.chain_depth) {
+    if (layers_.size() >= options_.limits.chain_depth) {
       return fail(chain::faults::kTooDeep, "{}: has a parent, but {} files in a chain is the limit",
                   child.path, options_.limits.chain_depth);
     }
@@ -230,14 +225,13 @@ class ChainBuilder {
 
   void note_cycle(Search& search, const ParentPath& candidate, std::size_t layer) {
     // By name alone a child finds itself whenever its parent has the same name in another folder: no cycle.
-    if (candidate.by_name &&
-        !links_to(search.locator, chain_.layers_[layer].image->properties().identifier)) {
+    if (candidate.by_name && !links_to(search.locator, layers_[layer].image->properties().identifier)) {
       search.note(candidate, "is already part of the chain");
       return;
     }
     auto cycle = fail(chain::faults::kCycle,
                       "{}: is recorded as the parent of {}, but stands above it in the chain as {}",
-                      candidate.path, search.child.path, chain_.layers_[layer].path);
+                      candidate.path, search.child.path, layers_[layer].path);
     search.refuse(candidate, std::move(cycle).error());
   }
 
@@ -288,9 +282,19 @@ class ChainBuilder {
   }
 
   const OpenOptions& options_;
-  Chain chain_;
+  std::vector<Layer> layers_;
+  bool complete_ = true;
   std::vector<FileIdentity> identities_;
 };
+
+}  // namespace
+
+Chain::Chain(std::vector<Layer> layers, bool complete) : layers_(std::move(layers)), complete_(complete) {
+  VDISK_ASSERT(!layers_.empty());
+  for (const Layer& layer : layers_) {
+    hops_.push_back({layer.image.get(), layer.image->properties().geometry.virtual_size_bytes});
+  }
+}
 
 Result<Chain> Chain::open(const std::string& path, const OpenOptions& options) {
   return ChainBuilder(options).build(path);

@@ -28,6 +28,9 @@ class Chain {
   /// fault and code (faults.h says why) and carry the frames "opening <child>: parent <path>: …".
   static Result<Chain> open(const std::string& path, const OpenOptions& options);
 
+  /// A chain of images that are open already, leaf first; `complete` as below. REQUIRES: at least one.
+  Chain(std::vector<Layer> layers, bool complete);
+
   std::size_t size() const noexcept { return layers_.size(); }
   /// 0 is the leaf.
   const Layer& layer(std::size_t i) const noexcept { return layers_[i]; }
@@ -41,7 +44,6 @@ class Chain {
   Result<std::uint64_t> plan_read(DiskRange range, ReadPlan& plan) const;
 
  private:
-  friend class ChainBuilder;
   /// What a read needs of a layer, close together.
   struct Hop {
     Image* image;

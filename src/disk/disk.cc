@@ -53,6 +53,9 @@ Status read_run(const Disk::Impl& disk, const PlannedRun& run, std::span<std::by
 Status read_all(const Disk::Impl& disk, DiskOffset at, std::span<std::byte> into) {
   if (!fits_within(at.bytes, into.size(), disk.geometry.virtual_size_bytes)) [[unlikely]]
     return past_end(disk, at.bytes, into.size());
+  // On a disk that is being written, what a plan points to must not be given to another block meanwhile.
+  const IoGate::Pass pass =
+      disk.writable.load(std::memory_order_relaxed) ? disk.chain.leaf().io_gate().enter() : IoGate::Pass();
   ReadPlan plan;
   while (!into.empty()) {
     const std::uint64_t covered = VDISK_TRY(disk.chain.plan_read({at, into.size()}, plan));
@@ -112,6 +115,12 @@ Result<std::uint64_t> collect_extents(const Disk::Impl& disk, DiskRange range, s
 }  // namespace
 
 inline namespace v1 {
+
+Disk::Impl::~Impl() {
+  if (!writable.exchange(false)) return;
+  const Status closed = chain.leaf().close();
+  if (!closed && trace) trace(TraceLevel::kWarning, closed.error().message());
+}
 
 Disk::Disk(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
 Disk::Disk(Disk&&) noexcept = default;

@@ -19,6 +19,14 @@ inline constexpr Fault kUnmappedPath{
 inline constexpr Fault kNoLayer{"disk.no_layer", win32::kInvalidParameter,
                                 "The chain has fewer layers than the one that was asked for."};
 
-inline constexpr const Fault* kAll[] = {&kPastEnd, &kParentNotOpen, &kFileShrunk, &kUnmappedPath, &kNoLayer};
+inline constexpr Fault kNotWritable{"disk.not_writable", win32::kWriteProtect,
+                                    "The disk was not opened for writing, or was closed."};
+inline constexpr Fault kUnaligned{"disk.unaligned", win32::kInvalidParameter,
+                                  "A write does not begin and end at logical sectors."};
+inline constexpr Fault kStaleTracking{"disk.stale_tracking", win32::kAccessDenied,
+                                      "Hyper-V's change tracking files beside the image would become stale."};
+
+inline constexpr const Fault* kAll[] = {&kPastEnd, &kParentNotOpen, &kFileShrunk, &kUnmappedPath,
+                                        &kNoLayer, &kNotWritable,   &kUnaligned,  &kStaleTracking};
 
 }  // namespace vdisk::disk::faults

@@ -5,23 +5,33 @@
 
 #include <vdisk/disk.h>
 
+#include <atomic>
+
 #include "chain/chain.h"
 
 namespace vdisk::inline v1 {
 
 struct Disk::Impl {
-  explicit Impl(Chain opened, ParentSearch search)
+  Impl(Chain opened, const OpenOptions& options)
       : chain(std::move(opened)),
         geometry(chain.leaf().properties().geometry),
         format(chain.leaf().format().id),
         type(chain.leaf().properties().type),
-        parents(std::move(search)) {}
+        parents(options.parents),
+        strict_tracking(options.strict_tracking),
+        trace(options.trace),
+        writable(options.writable) {}
+  ~Impl();
 
   const Chain chain;
   const DiskGeometry geometry;
   const FormatId format;
   const DiskType type;
   const ParentSearch parents;  ///< For info(): where parents that were not opened would be looked for.
+  const bool strict_tracking;
+  const TraceSink trace;
+  std::atomic<bool> writable;  ///< Until close().
+  std::atomic<bool> tracking_checked{false};
 };
 
 }  // namespace vdisk::inline v1

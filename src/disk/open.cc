@@ -78,7 +78,7 @@ Result<Disk> Disk::open(const std::string& path, const OpenOptions& options) {
   return guarded([&]() -> Result<Disk> {
     const std::string here = VDISK_TRY(host_path(path, options.parents));
     Chain chain = VDISK_TRY(Chain::open(here, options));
-    return Disk(std::make_unique<Impl>(std::move(chain), options.parents));
+    return Disk(std::make_unique<Impl>(std::move(chain), options));
   });
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/fault.h"
+#include "base/io_gate.h"
 #include "format/run.h"
 #include "format/write_ticket.h"
 #include "io/file.h"
@@ -92,6 +93,11 @@ class Image {
   virtual Status flush();
   /// Flushes, empties the log and leaves the file as a clean close does. Later calls do nothing.
   virtual Status close();
+  /// Entered by everyone who resolves and then moves payload on an image that was opened writable.
+  IoGate& io_gate() noexcept { return io_gate_; }
+
+ private:
+  IoGate io_gate_;
 };
 
 /// Collects what check finds; keeps at most CheckReport::kMostFindings and counts the rest.

@@ -319,7 +319,10 @@ Status flush_parent_directory(const std::string& path) {
   VDISK_TRY(valid_name(path));
   const std::string folder = folder_of(path);
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return open_failed(folder, errno, false);
+  if (!fd) {
+    if (errno == ENOENT) return fail_errno(io::faults::kPathNotFound, errno, "{}: the folder does not exist", folder);
+    return open_failed(folder, errno, false);
+  }
   // EINVAL: a file system whose folders cannot be flushed; there is nothing more that could be done.
   if (::fsync(fd.get()) != 0 && errno != EINVAL) {
     return fail_errno(io::faults::fault_for_errno(errno), errno, "{}: flushing the folder", folder);

@@ -227,6 +227,7 @@ TEST(CrashExplorer, RecoveryIsCrashedToo) {
   recording.promise(1);
   ExploreOptions options;
   options.recovery_depth = 2;
+  options.recovery_states = 10;
   options.recover = make_recover(false);
   const ExploreReport good = explore_crashes(recording, options, judge);
   EXPECT_EQ(good.failure, "");

@@ -188,7 +188,7 @@ std::uint64_t VhdxBuilder::bat_bytes() const {
 void VhdxBuilder::lay_out() {
   if (laid_out_) return;
   laid_out_ = true;
-  file_ = std::make_unique<MemoryFile>("test.vhdx");
+  file_ = std::make_shared<MemoryFile>("test.vhdx");
   if (order_.find('U') == std::string::npos) order_ += 'U';
   for (const char letter : order_) {
     if (letter == 'L') {

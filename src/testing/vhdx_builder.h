@@ -154,7 +154,7 @@ class VhdxBuilder {
   std::uint64_t bat_offset_ = 0;
   std::uint64_t next_ = kMiB;
   std::map<std::uint64_t, std::uint64_t> bat_;
-  std::unique_ptr<MemoryFile> file_;
+  std::shared_ptr<MemoryFile> file_;  // Shared by copies, so copy before the layout stands.
 };
 
 }  // namespace vdisk::testing

@@ -37,7 +37,7 @@ FooterCopy judge(const Footer& footer, FileOffset at) noexcept {
 /// footer.
 Result<FooterCopy> read_copy(File& file, std::uint64_t at) {
   Footer footer{};
-  VDISK_TRY(read_zero_padded(file, FileOffset{at}, writable_bytes_of(footer)));
+  static_cast<void>(VDISK_TRY(read_zero_padded(file, FileOffset{at}, writable_bytes_of(footer))));
   return judge(footer, FileOffset{at});
 }
 
@@ -50,7 +50,7 @@ Result<std::optional<FooterCopy>> search_backwards(File& file, std::uint64_t fil
   while (end > lowest) {
     const std::uint64_t begin = end - lowest > kSearchStepBytes ? end - kSearchStepBytes : lowest;
     const auto bytes = std::span(step).first(end - begin);
-    VDISK_TRY(read_zero_padded(file, FileOffset{begin}, bytes));
+    static_cast<void>(VDISK_TRY(read_zero_padded(file, FileOffset{begin}, bytes)));
     for (std::uint64_t at = end - kSectorBytes;; at -= kSectorBytes) {
       const FooterCopy copy = judge(load<Footer>(bytes.subspan(at - begin)), FileOffset{at});
       if (copy.good() && copy.footer.disk_type == static_cast<std::uint32_t>(DiskType::kFixed) &&

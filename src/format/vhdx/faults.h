@@ -97,21 +97,21 @@ inline constexpr Fault kBatOverlap{"vhdx.bat.overlap", win32::kVhdBlockAllocatio
 inline constexpr Fault kBitmapMissing{"vhdx.bat.bitmap_missing", win32::kVhdBlockAllocationTableCorrupt,
                                       "A partially present block has no sector bitmap."};
 
-// Said by check alone.
+// Said by check alone; what is no defect has no code.
 inline constexpr Fault kHeaderCopy{"vhdx.check.header_copy", win32::kFileCorrupt,
                                    "One of the two headers is invalid; the other one serves."};
 inline constexpr Fault kRegionTableCopy{"vhdx.check.region_table_copy", win32::kFileCorrupt,
                                         "One of the two region tables is invalid, or the two differ."};
-inline constexpr Fault kReserved{"vhdx.check.reserved", win32::kFileCorrupt,
+inline constexpr Fault kReserved{"vhdx.check.reserved", 0,
                                  "A field that the specification reserves is not zero."};
-inline constexpr Fault kLeak{"vhdx.check.leak", win32::kFileCorrupt,
+inline constexpr Fault kLeak{"vhdx.check.leak", 0,
                              "The file holds space that nothing refers to."};
-inline constexpr Fault kFileLength{"vhdx.check.file_length", win32::kFileCorrupt,
+inline constexpr Fault kFileLength{"vhdx.check.file_length", 0,
                                    "The file does not end on a MiB."};
 inline constexpr Fault kAnchor{"vhdx.check.anchor", win32::kFileCorrupt,
                                "A block that is not read keeps an offset that it may not have."};
 inline constexpr Fault kTooScattered{
-    "vhdx.check.too_scattered", win32::kFileCorrupt,
+    "vhdx.check.too_scattered", 0,
     "The blocks lie too far apart for their overlaps to be looked for in bounded memory."};
 
 inline constexpr const Fault* kAll[] = {&kIdentifier,

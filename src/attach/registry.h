@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who has which image attached. One record per attachment: a small text file in the registry folder, locked
+// by the attachment's process for as long as the attachment lives. There is no daemon; a record whose lock is
+// free is what a killed process left behind, and counts for nothing.
+#pragma once
+
+#include <vdisk/error.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/fault.h"
+#include "base/unique_fd.h"
+#include "io/file.h"
+
+namespace vdisk::attach {
+
+/// Version of what two processes of vdisk say to one another about an attachment.
+inline constexpr std::uint32_t kHandshake = 1;
+
+struct RegistryOptions {
+  /// The registry folder; unset: VDISK_RUNTIME_DIR (an absolute path; ignored in setuid programs), else
+  /// /run/vdisk for root and $XDG_RUNTIME_DIR/vdisk for everyone else.
+  std::optional<std::string> folder;
+};
+
+/// What is known of one attachment.
+struct AttachmentRecord {
+  std::string image_path;
+  FileIdentity image;         ///< Device and inode of the image: what finds the record.
+  std::string device_node;    ///< "/dev/loop3".
+  bool read_only = false;     ///< The attaching open had no write access.
+  bool permanent = false;     ///< ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME.
+  std::uint64_t process = 0;  ///< The server's process id, for messages; never trusted for more.
+  std::uint32_t handshake = kHandshake;
+
+  bool operator==(const AttachmentRecord&) const = default;
+};
+
+/// A record in the registry. Withdraws it when it dies; the kernel does the like (frees the lock) when the
+/// process dies. Owner: whoever keeps the attachment alive. Thread rule: as a plain value. Its descriptor is
+/// closed by exec and shared by fork: the record lives until the last process that shares it ends or
+/// withdraws it.
+class PublishedRecord {
+ public:
+  PublishedRecord(PublishedRecord&&) noexcept = default;
+  PublishedRecord& operator=(PublishedRecord&& other) noexcept;
+  ~PublishedRecord() { withdraw(); }
+
+  /// Removes the record and frees its lock.
+  void withdraw() noexcept;
+  int lock_fd() const noexcept { return record_.get(); }
+
+ private:
+  friend Result<PublishedRecord> publish(const AttachmentRecord&, const RegistryOptions&);
+  PublishedRecord(UniqueFd folder, UniqueFd record, std::string name)
+      : folder_(std::move(folder)), record_(std::move(record)), name_(std::move(name)) {}
+
+  UniqueFd folder_;
+  UniqueFd record_;
+  std::string name_;
+};
+
+/// Records an attachment. Makes the folder (0700) if need be, writes the record (0600), locks it and only
+/// then gives it its name, so that whoever sees a record sees it whole and locked; heals stale records on its
+/// way. Fails with attach.already_attached (32) while another attachment of the image lives.
+/// **Durability:** none wanted; attachments do not survive a restart, and neither need their records.
+Result<PublishedRecord> publish(const AttachmentRecord& record, const RegistryOptions& options = {});
+
+/// The live attachment of `image`, if there is one. Changes nothing. A user other than root also looks for
+/// root's attachments as far as they are readable. A link, a special file, or another user's file in a
+/// record's place is an error, as is a live record that cannot be read: the rules for attached disks cannot
+/// be kept then.
+Result<std::optional<AttachmentRecord>> find_attachment(FileIdentity image,
+                                                        const RegistryOptions& options = {});
+
+/// The record's text: "vdisk-attachment 1" and then `key=value` lines; control characters and '%' are %XX.
+std::string format_record(const AttachmentRecord& record);
+/// Strict about the keys that it knows, each exactly once; skips keys that it does not know.
+std::optional<AttachmentRecord> parse_record(std::string_view text);
+
+/// Longest record that is read or written: a path of PATH_MAX bytes, all of them escaped, fits.
+inline constexpr std::size_t kMostRecordBytes = 16 * 1024;
+
+}  // namespace vdisk::attach
