@@ -5,29 +5,35 @@ _vdisk() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'open info map check convert diff help version --help --version' -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff help version --help --version' -- "$word")
     return
   fi
   case $previous in
     --format)
       local formats='raw vhd vhdx vhdset iso'
       [[ $command != convert ]] || formats=raw
+      [[ $command != create ]] || formats='raw vhd vhdx'
       [[ $command != open ]] || formats='vhd vhdx vhdset iso'
       mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$word")
       return ;;
     --source-format) mapfile -t COMPREPLY < <(compgen -W 'raw vhd vhdx vhdset iso' -- "$word"); return ;;
+    --parent-format) mapfile -t COMPREPLY < <(compgen -W 'vhd vhdx' -- "$word"); return ;;
+    --type) mapfile -t COMPREPLY < <(compgen -W 'fixed dynamic differencing' -- "$word"); return ;;
+    --prealloc) mapfile -t COMPREPLY < <(compgen -W 'none sparse full' -- "$word"); return ;;
+    --logical-sector-size | --physical-sector-size) mapfile -t COMPREPLY < <(compgen -W '512 4096' -- "$word"); return ;;
     --contract) mapfile -t COMPREPLY < <(compgen -W 'windows10 page2018 windows7' -- "$word"); return ;;
     --parent-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
-    --map-drive | --access | --flags | --version | --rw-depth) return ;;
+    --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id) return ;;
   esac
   case $command in
     open) options='--format --access --flags --version --rw-depth --contract --parent-dir --confine --map-drive --json --help' ;;
     info) options='--chain --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     map) options='--format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     check) options='--chain --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
+    create) options='--size --format --type --parent --parent-format --block-size --logical-sector-size --physical-sector-size --id --prealloc --parent-dir --confine --map-drive --json --quiet --verbose --help' ;;
     convert) options='--format --source-format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     diff) options='--format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
-    help) options='open info map check convert diff help version' ;;
+    help) options='open info map check create convert diff help version' ;;
   esac
   if [[ $word == -* || $command == help ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

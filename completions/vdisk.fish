@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of vdisk(1) for fish.
 set -l seen __fish_seen_subcommand_from
-set -l commands open info map check convert diff help version
+set -l commands open info map check create convert diff help version
 complete -c vdisk -n "not $seen $commands" -f
 complete -c vdisk -n "not $seen $commands" -l help -s h -d 'Print help'
 complete -c vdisk -n "not $seen $commands" -l version -d 'Print the version'
@@ -9,6 +9,7 @@ complete -c vdisk -n "not $seen $commands" -a open -d "Make one OpenVirtualDisk 
 complete -c vdisk -n "not $seen $commands" -a info -d "Describe images"
 complete -c vdisk -n "not $seen $commands" -a map -d "Show which file and offset holds each range of the disk"
 complete -c vdisk -n "not $seen $commands" -a check -d "Examine an image for damage"
+complete -c vdisk -n "not $seen $commands" -a create -d "Make a new, empty image"
 complete -c vdisk -n "not $seen $commands" -a convert -d "Write the disk's content as another image"
 complete -c vdisk -n "not $seen $commands" -a diff -d "Compare what two disks show"
 complete -c vdisk -n "not $seen $commands" -a help -d "Explain a command"
@@ -53,6 +54,22 @@ complete -c vdisk -n "$seen check" -l allow-raw-parent -d 'Allow a parent that i
 complete -c vdisk -n "$seen check" -l json -d 'Print JSON'
 complete -c vdisk -n "$seen check" -l quiet -s q -d 'Errors only'
 complete -c vdisk -n "$seen check" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen create" -l size -x -d 'Virtual size'
+complete -c vdisk -n "$seen create" -l format -x -a 'raw vhd vhdx' -d 'Format to write'
+complete -c vdisk -n "$seen create" -l type -x -a 'fixed dynamic differencing' -d 'Type of the disk'
+complete -c vdisk -n "$seen create" -l parent -r -d 'The parent of a differencing disk'
+complete -c vdisk -n "$seen create" -l parent-format -x -a 'vhd vhdx' -d 'Format of the parent'
+complete -c vdisk -n "$seen create" -l block-size -x -d 'Block size'
+complete -c vdisk -n "$seen create" -l logical-sector-size -x -a '512 4096' -d 'Logical sector size'
+complete -c vdisk -n "$seen create" -l physical-sector-size -x -a '512 4096' -d 'Physical sector size'
+complete -c vdisk -n "$seen create" -l id -x -d 'Identifier'
+complete -c vdisk -n "$seen create" -l prealloc -x -a 'none sparse full' -d 'Space taken at once'
+complete -c vdisk -n "$seen create" -l parent-dir -x -a '(__fish_complete_directories)' -d 'Also look for parents in DIR'
+complete -c vdisk -n "$seen create" -l confine -d 'Follow no recorded path out of the given folders'
+complete -c vdisk -n "$seen create" -l map-drive -x -d 'What a Windows drive or share means here'
+complete -c vdisk -n "$seen create" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen create" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen create" -l verbose -s v -d 'Remarks too'
 complete -c vdisk -n "$seen convert" -l format -x -a raw -d 'Format to write'
 complete -c vdisk -n "$seen convert" -l source-format -x -a 'raw vhd vhdx vhdset iso' -d 'Format of the image to read'
 complete -c vdisk -n "$seen convert" -l parent-dir -x -a '(__fish_complete_directories)' -d 'Also look for parents in DIR'

@@ -59,6 +59,41 @@ struct CheckReport {
 Result<CheckReport> check(const std::string& path, const OpenOptions& options, bool chain,
                           const OperationControl& control);
 
+/// How much of a new fixed disk's space is taken from the host at once.
+enum class Preallocation {
+  kNone,    ///< None: the file has its length, and what the host does with unwritten space is its affair.
+  kSparse,  ///< None, and a host that would take it anyway gives it back where it can.
+  kFull,    ///< All of it: later writes cannot find the host full.
+};
+
+/// What `create` makes. Zero and unset mean the format's default (virtdisk-api.md 3.2, "Per-format values").
+struct CreateOptions {
+  std::optional<FormatId> format;  ///< raw, vhd or vhdx; unset: by the extension.
+  /// Unset: differencing with a parent, fixed for raw, else dynamic.
+  std::optional<DiskType> type;
+  /// Whole logical sectors, at least 3 MiB but for raw. 0 with a parent: the parent's; a VHDX child may be larger.
+  std::uint64_t virtual_size_bytes = 0;
+  std::uint32_t block_bytes = 0;
+  std::uint32_t logical_sector_bytes = 0;
+  std::uint32_t physical_sector_bytes = 0;
+  /// What ImageInfo::identifier will say; a VHDX without a parent also takes it as its virtual disk id. Unset: random.
+  /// With it and SOURCE_DATE_EPOCH in the environment two files made alike are equal byte for byte.
+  std::optional<Guid> identifier;
+  std::optional<Preallocation> preallocation;  ///< Fixed disks only. Unset: full, but for raw.
+  std::string parent;                          ///< Makes a differencing disk of the parent's format.
+  std::optional<FormatId> parent_format;
+  /// How the parent is found and its own parents are; the drive map also gives the Windows path that is recorded.
+  ParentSearch parents;
+  Limits limits;
+};
+
+/// Makes a new, empty image at `path`, which shows zeros or what its parent shows. Never overwrites (80,
+/// ERROR_FILE_EXISTS). Fails with 87 for options that do not go together, 0xC03A0012 for a size beyond the format's
+/// limit, 0xC03A0014 when nothing names a format, 50 for a format that cannot be created, and as Disk::open for the
+/// parent's chain. A failed or cancelled creation leaves no file.
+/// **Durability:** the file and its folder are flushed before success is returned; until then there is no file.
+Status create(const std::string& path, const CreateOptions& options, const OperationControl& control = {});
+
 /// Where `convert_to_raw` writes.
 struct RawTarget {
   std::string path;  ///< A new file (80, ERROR_FILE_EXISTS, if it is there); "-" is standard output as a stream.

@@ -20,23 +20,33 @@ constexpr std::uint32_t kFlagsOfHeader =
     OPEN_VIRTUAL_DISK_FLAG_SUPPORT_COMPRESSED_VOLUMES | OPEN_VIRTUAL_DISK_FLAG_SUPPORT_SPARSE_FILES_ANY_FS |
     OPEN_VIRTUAL_DISK_FLAG_SUPPORT_ENCRYPTED_FILES;
 
+// The reference page of CreateVirtualDisk knows FULL_PHYSICAL_ALLOCATION alone, and versions 1 and 2 (3.2).
+constexpr std::uint32_t kCreateFlagsOfHeader =
+    (CREATE_VIRTUAL_DISK_FLAG_SUPPORT_SPARSE_FILES_ANY_FS << 1) - 1;
+
 constexpr Contract kContracts[] = {
     {.name = "windows10",
      .newest_version = 3,
      .flags_of_version_1 = kFlagsOf2018,
      .flags_of_later_versions = kFlagsOfHeader,
+     .newest_create_version = 4,
+     .create_flags = kCreateFlagsOfHeader,
      .iso = true,
      .refuses_compressed_volumes = false},
     {.name = "page2018",
      .newest_version = 1,
      .flags_of_version_1 = kFlagsOf2018,
      .flags_of_later_versions = 0,
+     .newest_create_version = 2,
+     .create_flags = CREATE_VIRTUAL_DISK_FLAG_FULL_PHYSICAL_ALLOCATION,
      .iso = true,
      .refuses_compressed_volumes = true},
     {.name = "windows7",
      .newest_version = 1,
      .flags_of_version_1 = kFlagsOf2018,
      .flags_of_later_versions = 0,
+     .newest_create_version = 1,
+     .create_flags = CREATE_VIRTUAL_DISK_FLAG_FULL_PHYSICAL_ALLOCATION,
      .iso = false,
      .refuses_compressed_volumes = true},
 };

@@ -60,6 +60,28 @@ inline constexpr Fault kNotBuilt{"capi.not_built", win32::kCallNotImplemented,
 inline constexpr Fault kContractName{"capi.contract_name", win32::kInvalidParameter,
                                      "The contract level is none of windows10, page2018, windows7."};
 
+// CreateVirtualDisk.
+inline constexpr Fault kCreateParametersNull{"capi.create.parameters_null", win32::kInvalidParameter,
+                                             "Parameters is NULL."};
+inline constexpr Fault kCreateProviderFlags{"capi.create.provider_flags", win32::kInvalidParameter,
+                                            "ProviderSpecificFlags is not 0."};
+inline constexpr Fault kCreateOpenFlags{"capi.create.open_flags", win32::kInvalidParameter,
+                                        "OpenFlags has bits that OpenVirtualDisk does not know."};
+inline constexpr Fault kCreateParentAndSource{"capi.create.parent_and_source", win32::kInvalidParameter,
+                                              "ParentPath and SourcePath are both given."};
+inline constexpr Fault kCreateParentAndSize{"capi.create.parent_and_size", win32::kInvalidParameter,
+                                            "ParentPath and MaximumSize are both given in version 1."};
+inline constexpr Fault kCreateParentAndFull{"capi.create.parent_and_full", win32::kInvalidParameter,
+                                            "ParentPath and FULL_PHYSICAL_ALLOCATION are both given."};
+inline constexpr Fault kCreateSourceLimit{"capi.create.source_limit", win32::kInvalidParameter,
+                                          "A limit of what is copied is given, but nothing to copy."};
+inline constexpr Fault kCreateSource{"capi.create.source", win32::kCallNotImplemented,
+                                     "Copying from SourcePath is not built yet."};
+inline constexpr Fault kCreateNotBuilt{"capi.create.not_built", win32::kCallNotImplemented,
+                                       "A flag or member asks for something that is not built yet."};
+inline constexpr Fault kCreateHost{"capi.create.host", win32::kVirtualDiskLimitation,
+                                   "The folder's files are compressed or encrypted by the file system."};
+
 inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kPathNull,
                                          &kHandleNull,
@@ -86,6 +108,16 @@ inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kBlank,
                                          &kNoMinimumSize,
                                          &kNotBuilt,
-                                         &kContractName};
+                                         &kContractName,
+                                         &kCreateParametersNull,
+                                         &kCreateProviderFlags,
+                                         &kCreateOpenFlags,
+                                         &kCreateParentAndSource,
+                                         &kCreateParentAndSize,
+                                         &kCreateParentAndFull,
+                                         &kCreateSourceLimit,
+                                         &kCreateSource,
+                                         &kCreateNotBuilt,
+                                         &kCreateHost};
 
 }  // namespace vdisk::capi::faults

@@ -3,8 +3,6 @@
 // OpenVirtualDisk: arguments, path, host, attachment, format, in this order (virtdisk-api.md 3.1).
 #include <virtdisk.h>
 
-#include <cstring>
-
 #include "attach/registry.h"
 #include "capi/access.h"
 #include "capi/contract.h"
@@ -12,6 +10,7 @@
 #include "capi/handle_table.h"
 #include "capi/host_rules.h"
 #include "capi/last_error.h"
+#include "capi/storage_type.h"
 #include "capi/wide.h"
 #include "disk/host_path.h"
 #include "format/registry.h"
@@ -36,31 +35,6 @@ Access access_of(const OpenRequest& request) noexcept {
     default:
       return access_of_version_2(request.parameters->Version3.GetInfoOnly != FALSE,
                                  request.parameters->Version3.ReadOnly != FALSE);
-  }
-}
-
-bool is_vendor(const GUID& vendor, const GUID& known) noexcept {
-  return std::memcmp(&vendor, &known, sizeof known) == 0;
-}
-
-/// The format that the storage type asks for; unset for DEVICE_UNKNOWN.
-Result<std::optional<FormatId>> wanted_format(const VIRTUAL_STORAGE_TYPE& type) {
-  if (!is_vendor(type.VendorId, VIRTUAL_STORAGE_TYPE_VENDOR_UNKNOWN) &&
-      !is_vendor(type.VendorId, VIRTUAL_STORAGE_TYPE_VENDOR_MICROSOFT)) {
-    return fail(faults::kProvider,
-                "VendorId is neither VENDOR_MICROSOFT nor VENDOR_UNKNOWN: no provider is known for it");
-  }
-  switch (type.DeviceId) {
-    case VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN:
-      return std::nullopt;
-    case VIRTUAL_STORAGE_TYPE_DEVICE_ISO:
-    case VIRTUAL_STORAGE_TYPE_DEVICE_VHD:
-    case VIRTUAL_STORAGE_TYPE_DEVICE_VHDX:
-    case VIRTUAL_STORAGE_TYPE_DEVICE_VHDSET:
-      return static_cast<FormatId>(type.DeviceId);
-    default:
-      return fail(faults::kProvider, "DeviceId {} is unknown; 0 (unknown) to 4 (VHD set) exist",
-                  type.DeviceId);
   }
 }
 

@@ -107,6 +107,7 @@ extern const CommandRow kInfoCommand;
 extern const CommandRow kMapCommand;
 extern const CommandRow kCheckCommand;
 extern const CommandRow kConvertCommand;
+extern const CommandRow kCreateCommand;
 extern const CommandRow kDiffCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;

@@ -3,6 +3,7 @@
 
 #include "chain/faults.h"
 #include "disk/faults.h"
+#include "disk/ops/create_faults.h"
 #include "disk/ops/faults.h"
 #include "format/registry.h"
 #include "io/faults.h"
@@ -19,6 +20,7 @@ std::vector<const Fault*> all_faults() {
   add(chain::faults::kAll);
   add(disk::faults::kAll);
   add(ops::faults::kAll);
+  add(ops::faults::kCreate);
   return rows;
 }
 

@@ -25,6 +25,8 @@
 
 namespace vdisk {
 
+struct CreateLimits;
+struct CreateSpec;
 struct Format;
 
 /// What an image says about itself once it is open; never changes while it is open.
@@ -143,6 +145,12 @@ struct Format {
   /// errors and cancellation; damage goes to `sink`.
   Status (*check)(File& file, const ImageOpen& options, CheckSink& sink, const OperationControl& control);
   FaultTable faults;
+  /// Writes a new image into `file`, which is empty; null where the format cannot be created. Legality is the
+  /// caller's (create_spec.h). Fails on I/O errors and cancellation only.
+  /// **Durability:** the caller flushes. A crash before that flush leaves a file that does not open, or the
+  /// whole image.
+  Status (*create)(File& file, const CreateSpec& spec, const OperationControl& control) = nullptr;
+  const CreateLimits* create_limits = nullptr;  ///< Set exactly where `create` is.
 };
 
 /// Fills `info` from an open image's properties (everything but path, file size, allocation and tracking

@@ -305,10 +305,14 @@ Result<std::unique_ptr<File>> create_posix_file(const std::string& path) {
     if (error == EEXIST) return fail_errno(io::faults::kExists, error, "{}: not overwritten", path);
     return open_failed(path, error, true);
   }
+  return adopt_new_file(std::move(fd), path);
+}
+
+Result<std::unique_ptr<File>> adopt_new_file(UniqueFd fd, const std::string& name) {
   struct stat stat{};
-  if (::fstat(fd.get(), &stat) != 0) return open_failed(path, errno, true);
-  VDISK_TRY(lock_image_file(fd.get(), path, LockRole::kWriter, {}));
-  return std::make_unique<PosixFile>(std::move(fd), path, true, stat);
+  if (::fstat(fd.get(), &stat) != 0) return open_failed(name, errno, true);
+  VDISK_TRY(lock_image_file(fd.get(), name, LockRole::kWriter, {}));
+  return std::make_unique<PosixFile>(std::move(fd), name, true, stat);
 }
 
 Status flush_parent_directory(const std::string& path) {

@@ -30,6 +30,10 @@ Result<std::unique_ptr<File>> open_posix_file(const std::string& path, const Pos
 /// Makes a new file, or fails with io.exists; mode 0666 less umask. The file is locked as for a writer.
 Result<std::unique_ptr<File>> create_posix_file(const std::string& path);
 
+/// Takes over the descriptor of a file that was just made and is open for reading and writing; locks it as for a writer.
+/// `name` is what messages call it.
+Result<std::unique_ptr<File>> adopt_new_file(UniqueFd fd, const std::string& name);
+
 /// Flushes the directory that holds `path`, so that a name made or removed there is on stable storage.
 Status flush_parent_directory(const std::string& path);
 

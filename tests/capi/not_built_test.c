@@ -18,8 +18,6 @@ int main(void) {
   NOT_BUILT(BreakMirrorVirtualDisk(h));
   NOT_BUILT(CompactVirtualDisk(h, COMPACT_VIRTUAL_DISK_FLAG_NONE, NULL, NULL));
   NOT_BUILT(CompleteForkVirtualDisk(h));
-  NOT_BUILT(CreateVirtualDisk(NULL, NULL, VIRTUAL_DISK_ACCESS_NONE, NULL, CREATE_VIRTUAL_DISK_FLAG_NONE, 0,
-                              NULL, NULL, &h));
   NOT_BUILT(DeleteSnapshotVhdSet(h, NULL, DELETE_SNAPSHOT_VHDSET_FLAG_NONE));
   NOT_BUILT(DeleteVirtualDiskMetadata(h, NULL));
   NOT_BUILT(DetachVirtualDisk(h, DETACH_VIRTUAL_DISK_FLAG_NONE, 0));
@@ -40,6 +38,6 @@ int main(void) {
   NOT_BUILT(SetVirtualDiskInformation(h, NULL));
   NOT_BUILT(SetVirtualDiskMetadata(h, NULL, 0, NULL));
   NOT_BUILT(TakeSnapshotVhdSet(h, NULL, TAKE_SNAPSHOT_VHDSET_FLAG_NONE));
-  CHECK(checks_run == 2 * 27); /* with OpenVirtualDisk and GetVirtualDiskInformation: the 29 of the API */
+  CHECK(checks_run == 2 * 26); /* with the three that are built: the 29 of the API */
   return checks_done();
 }

@@ -4,14 +4,14 @@
 
 #include "disk/guarded.h"
 #include "disk/ops/content.h"
-#include "disk/ops/new_file.h"
+#include "io/new_file.h"
 
 namespace vdisk {
 
 namespace {
 
 Status convert_to_file(const Disk& source, const std::string& path, const OperationControl& control) {
-  ops::NewFile output = VDISK_TRY(ops::NewFile::create(path));
+  NewFile output = VDISK_TRY(NewFile::create(path));
   VDISK_TRY(ops::fill_raw_file(source, output.file(), control));
   VDISK_TRY(ops::check_cancelled(control, "the conversion"));
   return output.publish();

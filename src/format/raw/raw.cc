@@ -3,7 +3,11 @@
 // Raw: the file's bytes are the disk's bytes. There is no signature, so raw is only ever opened by name.
 #include "format/raw/raw.h"
 
+#include <limits>
+
 #include "base/checked.h"
+#include "format/create_spec.h"
+#include "format/preallocate.h"
 #include "format/raw/faults.h"
 
 namespace vdisk::raw {
@@ -67,6 +71,21 @@ Status check(File& file, const ImageOpen&, CheckSink& sink, const OperationContr
   return {};
 }
 
+Status create(File& file, const CreateSpec& spec, const OperationControl& control) {
+  VDISK_TRY(stop_if_cancelled(file, control));
+  VDISK_TRY(file.resize(spec.virtual_size_bytes));
+  return preallocate(file, FileOffset{0}, spec.virtual_size_bytes, spec.preallocation, control);
+}
+
+constexpr std::uint32_t kSectorSizes[] = {512};
+constexpr CreateLimits kCreateLimits = {
+    .least_bytes = 512,
+    .most_bytes = std::numeric_limits<std::int64_t>::max() / 512 * 512,
+    .fixed_only = true,
+    .block_sizes = {},
+    .sector_sizes = kSectorSizes,
+};
+
 constexpr std::string_view kExtensions[] = {""};
 
 }  // namespace
@@ -81,6 +100,8 @@ const Format kFormat = {
     .inspect = inspect,
     .check = check,
     .faults = faults::kAll,
+    .create = create,
+    .create_limits = &kCreateLimits,
 };
 
 }  // namespace vdisk::raw

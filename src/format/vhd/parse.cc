@@ -314,6 +314,7 @@ void Parsed::make_read_only(const Fault& fault, std::string reason) {
 Guid unique_id_to_guid(const std::array<std::uint8_t, 16>& stored) noexcept {
   return Guid::from_text_order(stored);
 }
+std::array<std::uint8_t, 16> guid_to_unique_id(const Guid& guid) noexcept { return guid.to_text_order(); }
 
 Status parse(File& file, Parsed& parsed) {
   Status chosen = choose_footer(file, parsed);

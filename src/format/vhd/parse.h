@@ -106,5 +106,7 @@ ParentLocator parent_locator(const DynamicHeader& header, const std::vector<Loca
 /// The one place where a VHD's unique id becomes a GUID. The VHD spec says only "128-bit UUID"; that Windows
 /// shows it in text order is *unverified* (formats.md 1.2).
 Guid unique_id_to_guid(const std::array<std::uint8_t, 16>& stored) noexcept;
+/// The way back.
+std::array<std::uint8_t, 16> guid_to_unique_id(const Guid& guid) noexcept;
 
 }  // namespace vdisk::vhd

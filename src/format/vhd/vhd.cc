@@ -2,6 +2,7 @@
 #include "format/vhd/vhd.h"
 
 #include "format/vhd/check.h"
+#include "format/vhd/create.h"
 #include "format/vhd/faults.h"
 #include "format/vhd/image.h"
 #include "format/vhd/inspect.h"
@@ -33,6 +34,8 @@ const Format kFormat = {
     .inspect = inspect,
     .check = check,
     .faults = faults::kAll,
+    .create = create_image,
+    .create_limits = &kCreateLimits,
 };
 
 }  // namespace vdisk::vhd

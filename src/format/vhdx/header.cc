@@ -183,4 +183,12 @@ Status write_header_twice(File& file, Headers& headers, const Header& next) {
   return {};
 }
 
+Status write_new_headers(File& file, Header header) {
+  for (const std::uint64_t at : kHeaderAt) {
+    VDISK_TRY(file.write(FileOffset{at}, encode(header)));
+    ++header.sequence_number;
+  }
+  return {};
+}
+
 }  // namespace vdisk::vhdx

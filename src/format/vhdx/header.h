@@ -64,4 +64,9 @@ Status read_headers_into(File& file, Headers& headers);
 /// before.
 Status write_header_twice(File& file, Headers& headers, const Header& next);
 
+/// Writes both slots of a new file: header 1 with the sequence number of `header`, header 2 with the one
+/// after it.
+/// **Durability:** none; nothing in the file is valid yet that a crash could damage.
+Status write_new_headers(File& file, Header header);
+
 }  // namespace vdisk::vhdx

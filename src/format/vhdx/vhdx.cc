@@ -5,6 +5,7 @@
 #include <array>
 
 #include "format/vhdx/check.h"
+#include "format/vhdx/create.h"
 #include "format/vhdx/faults.h"
 #include "format/vhdx/header.h"
 #include "format/vhdx/image.h"
@@ -36,6 +37,8 @@ const Format kFormat = {
     .inspect = inspect_file,
     .check = check_file,
     .faults = kFaults,
+    .create = create_image,
+    .create_limits = &kCreateLimits,
 };
 
 }  // namespace vdisk::vhdx

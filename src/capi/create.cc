@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// CreateVirtualDisk: arguments, path, host, creation, then an open with the model of the version used
+// (virtdisk-api.md 2, 3.2).
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <vdisk/operations.h>
+#include <virtdisk.h>
+
+#include <cstring>
+
+#include "capi/access.h"
+#include "capi/create_rules.h"
+#include "capi/faults.h"
+#include "capi/handle_table.h"
+#include "capi/last_error.h"
+#include "capi/storage_type.h"
+#include "capi/wide.h"
+#include "disk/host_path.h"
+#include "format/registry.h"
+#include "io/posix_file.h"
+
+namespace vdisk::capi {
+
+namespace {
+
+Guid from_win32(const GUID& guid) noexcept {
+  Guid out;
+  static_assert(sizeof guid == sizeof out.bytes);  // a little-endian host keeps a GUID as VHDX does
+  std::memcpy(out.bytes.data(), &guid, sizeof guid);
+  return out;
+}
+
+Result<std::string> text_of(const WCHAR* wide, const char* member) {
+  const std::optional<std::string> text = to_utf8(wide);
+  if (!text || text->empty()) {
+    return fail(faults::kPathText, "{} is {}", member, text ? "empty" : "not valid Unicode text");
+  }
+  return *text;
+}
+
+/// A new file takes its folder's compression and encryption. Windows refuses those places with
+/// ERROR_VIRTUAL_DISK_LIMITATION (virtdisk-api.md 1.10, 7 "Reconciliation").
+Status check_folder(const std::string& path, std::uint32_t flags) {
+  if ((flags & CREATE_VIRTUAL_DISK_FLAG_SUPPORT_COMPRESSED_VOLUMES) != 0) return {};
+  const auto slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  struct statx facts{};
+  if (::statx(AT_FDCWD, folder.c_str(), 0, STATX_TYPE, &facts) != 0)
+    return {};  // creation says what is wrong
+  const std::uint64_t set = facts.stx_attributes & facts.stx_attributes_mask;
+  if ((set & (STATX_ATTR_COMPRESSED | STATX_ATTR_ENCRYPTED)) == 0) return {};
+  return fail(faults::kCreateHost,
+              "{}: new files in {} are {} by the file system; pass SUPPORT_COMPRESSED_VOLUMES", path, folder,
+              (set & STATX_ATTR_COMPRESSED) != 0 ? "compressed" : "encrypted");
+}
+
+Result<CreateOptions> options_of(const CreateRequest& request, const CreateMembers& members) {
+  CreateOptions options;
+  options.format = VDISK_TRY(wanted_format(*request.storage_type));
+  const bool full = (request.flags & CREATE_VIRTUAL_DISK_FLAG_FULL_PHYSICAL_ALLOCATION) != 0;
+  if (full) {
+    options.type = DiskType::kFixed;
+    const bool sparse = (request.flags & CREATE_VIRTUAL_DISK_FLAG_SPARSE_FILE) != 0;
+    options.preallocation = sparse ? Preallocation::kSparse : Preallocation::kFull;
+  }
+  options.virtual_size_bytes = members.maximum_size;
+  options.block_bytes = members.block_bytes;
+  options.logical_sector_bytes = members.sector_bytes;
+  options.physical_sector_bytes = members.physical_sector_bytes;
+  const Guid identifier = from_win32(members.unique_id);
+  if (!identifier.is_zero()) options.identifier = identifier;
+  if (members.parent != nullptr) {
+    options.parent = VDISK_TRY(text_of(members.parent, "ParentPath"));
+    options.parent_format = VDISK_TRY(wanted_format(members.parent_type));
+  }
+  options.parents = ParentSearch::from_environment();
+  return options;
+}
+
+/// The handle: version 1 has the rights of the mask, later ones all of them.
+Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& members,
+                            const std::string& path, const CreateOptions& made) {
+  auto object = std::make_shared<OpenHandle>();
+  object->access = members.version == 1
+                       ? access_of_version_1(request.access_mask, OPEN_VIRTUAL_DISK_RW_DEPTH_DEFAULT)
+                       : access_of_version_2(false, false);
+  object->path = path;
+  object->options.format = made.format;
+  object->options.writable = object->access.writable;
+  object->options.parents = made.parents;
+  object->options.parents.ignore_relative =
+      (members.open_flags & OPEN_VIRTUAL_DISK_FLAG_IGNORE_RELATIVE_PARENT_LOCATOR) != 0;
+  object->options.no_parents =
+      (members.open_flags & (OPEN_VIRTUAL_DISK_FLAG_NO_PARENTS | OPEN_VIRTUAL_DISK_FLAG_CUSTOM_DIFF_CHAIN)) !=
+      0;
+  {
+    const std::unique_ptr<File> file =
+        VDISK_TRY(open_posix_file(path, {.writable = false, .lock = false, .trace = {}}));
+    object->identity = VDISK_TRY(file->identity());
+  }
+  object->disk.emplace(VDISK_TRY(Disk::open(path, object->options)));
+  object->format = object->disk->format();
+  return HandleTable::instance().add(std::move(object));
+}
+
+Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
+  VDISK_TRY(validate(request, current_contract()));
+  const CreateMembers members = members_of(*request.parameters);
+  const std::string text = VDISK_TRY(text_of(request.path, "Path"));
+  const CreateOptions options = VDISK_TRY(options_of(request, members));
+  const std::string path = VDISK_TRY(host_path(text, options.parents));
+  VDISK_TRY(check_folder(path, request.flags));
+  VDISK_TRY(create(path, options, {}));
+  return open_created(request, members, path, options);
+}
+
+}  // namespace
+
+}  // namespace vdisk::capi
+
+// The security descriptor has no meaning here: the new file belongs to its maker, and the umask says who else
+// reads it. The call does its work before it returns, also with an OVERLAPPED (virtdisk-api.md 1.11 allows
+// that).
+DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE VirtualStorageType, PCWSTR Path,
+                               VIRTUAL_DISK_ACCESS_MASK VirtualDiskAccessMask, PSECURITY_DESCRIPTOR,
+                               CREATE_VIRTUAL_DISK_FLAG Flags, ULONG ProviderSpecificFlags,
+                               PCREATE_VIRTUAL_DISK_PARAMETERS Parameters, LPOVERLAPPED Overlapped,
+                               PHANDLE Handle) {
+  const DWORD code = vdisk::capi::api_call([&]() -> vdisk::Status {
+    const vdisk::capi::CreateRequest request{.storage_type = VirtualStorageType,
+                                             .path = Path,
+                                             .access_mask = static_cast<std::uint32_t>(VirtualDiskAccessMask),
+                                             .flags = static_cast<std::uint32_t>(Flags),
+                                             .provider_flags = ProviderSpecificFlags,
+                                             .parameters = Parameters,
+                                             .handle = Handle};
+    *Handle = VDISK_TRY(vdisk::capi::create_virtual_disk(request));  // untouched on failure
+    return {};
+  });
+  if (Overlapped != nullptr && code == ERROR_SUCCESS) {
+    Overlapped->Internal = ERROR_SUCCESS;  // STATUS_SUCCESS: HasOverlappedIoCompleted holds
+    Overlapped->InternalHigh = 0;
+  }
+  return code;
+}
