@@ -13,7 +13,7 @@ FOOTER_CHECKSUM = 0xC03A0002
 
 @dataclass
 class Expected:
-    code: int | None = None          # open, convert and info fail with this Win32 code; None: must open
+    code: int | None = None          # convert (and info, but for a missing parent) fails so; None: opens
     damaged: bool = False            # `check` finds damage (exit status 3)
     fixed: bool = False              # fixed VHD: the content is the file without its last 512 bytes
     too_large: bool = False          # a terabyte of zeros is no test: `map` and a sparse file instead of a stream
@@ -21,8 +21,6 @@ class Expected:
     type: str | None = None
     dirty_log: bool = False
     wrong: dict = field(default_factory=dict)     # tool -> why it cannot be compared
-    details: dict = field(default_factory=dict)   # `info` detail -> its value
-    finding: str | None = None       # a fault that `check` must name
 
 
 EXPECTED = {
