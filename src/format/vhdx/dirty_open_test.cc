@@ -5,9 +5,9 @@
 
 #include "format/vhdx/header.h"
 #include "format/vhdx/layout.h"
-#include "format/vhdx/test_support.h"
 #include "testing/counting_file.h"
 #include "testing/vhdx_log_builder.h"
+#include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 namespace {
