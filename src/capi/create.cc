@@ -4,10 +4,12 @@
 // (virtdisk-api.md 2, 3.2).
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vdisk/operations.h>
 #include <virtdisk.h>
 
 #include <cstring>
+#include <utility>
 
 #include "capi/access.h"
 #include "capi/create_rules.h"
@@ -99,7 +101,13 @@ Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& m
         VDISK_TRY(open_posix_file(path, {.writable = false, .lock = false, .trace = {}}));
     object->identity = VDISK_TRY(file->identity());
   }
-  object->disk.emplace(VDISK_TRY(Disk::open(path, object->options)));
+  auto disk = Disk::open(path, object->options);
+  if (!disk && disk.error().code() == ERROR_SHARING_VIOLATION && !made.parent.empty()) {
+    // The parent's own handle is still open: a child is made all the same (virtdisk-api.md 3.2).
+    object->options.lock = LockMode::kLeafOnly;
+    disk = Disk::open(path, object->options);
+  }
+  object->disk.emplace(VDISK_TRY(std::move(disk)));
   object->format = object->disk->format();
   return HandleTable::instance().add(std::move(object));
 }
@@ -112,7 +120,9 @@ Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
   const std::string path = VDISK_TRY(host_path(text, options.parents));
   VDISK_TRY(check_folder(path, request.flags));
   VDISK_TRY(create(path, options, {}));
-  return open_created(request, members, path, options);
+  auto handle = open_created(request, members, path, options);
+  if (!handle) ::unlink(path.c_str());  // a failed call leaves nothing behind
+  return handle;
 }
 
 }  // namespace
