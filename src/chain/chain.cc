@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/text.h"
 #include "chain/faults.h"
 #include "chain/parent_search.h"
 #include "format/registry.h"
@@ -243,8 +244,9 @@ class ChainBuilder {
     if (seconds == std::int64_t{*search.locator.timestamp}) return;
     // Copying a file changes its time, so this alone refuses nothing (formats.md 1.11, cases 23 and 24).
     options_.trace(TraceLevel::kNote,
-                   fmt::format("{}: was last changed {} seconds after 2000, its child {} records {}",
-                               file.name(), seconds, search.child.path, *search.locator.timestamp));
+                   fmt::format("{}: was last changed at {}, its child {} records {}", file.name(),
+                               utc_text(stat.st_mtime), search.child.path,
+                               utc_text(kVhdEpochUnixSeconds + *search.locator.timestamp)));
   }
 
   /// Null when the file is not the parent (said to `search`).

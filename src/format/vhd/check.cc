@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "format/vhd/block_table.h"
 #include "format/vhd/faults.h"
 #include "format/vhd/parse.h"
@@ -224,13 +225,14 @@ class TableCheck {
     sink_.report().blocks_total += parsed_.block_count;
     sink_.report().blocks_allocated += allocated_;
     if (unaligned_ != 0) {
-      sink_.add(Severity::kNote, faults::kAlignment,
-                "the data of {} of {} blocks is not aligned to 4096 bytes", unaligned_, allocated_);
+      sink_.add(Severity::kNote, faults::kAlignment, "the data of {} of {} is not aligned to 4096 bytes",
+                unaligned_, counted(allocated_, "block", "blocks"));
     }
     if (spare_ != 0) {
       sink_.add(Severity::kNote, faults::kBatSpare,
-                "{} entries of the block allocation table past the disk's {} blocks are not empty", spare_,
-                parsed_.block_count);
+                "{} of the block allocation table past the disk's {} {} not empty",
+                counted(spare_, "entry", "entries"), counted(parsed_.block_count, "block", "blocks"),
+                spare_ == 1 ? "is" : "are");
     }
   }
 
