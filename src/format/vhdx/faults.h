@@ -97,6 +97,15 @@ inline constexpr Fault kBatOverlap{"vhdx.bat.overlap", win32::kVhdBlockAllocatio
 inline constexpr Fault kBitmapMissing{"vhdx.bat.bitmap_missing", win32::kVhdBlockAllocationTableCorrupt,
                                       "A partially present block has no sector bitmap."};
 
+// Writing.
+inline constexpr Fault kNoLog{"vhdx.write.no_log", win32::kFileCorrupt,
+                              "The file has no log, so it cannot be changed safely."};
+inline constexpr Fault kWriteScattered{
+    "vhdx.write.too_scattered", win32::kVirtualDiskLimitation,
+    "The blocks lie too far apart for the free space between them to be told in bounded memory."};
+inline constexpr Fault kWriterClosed{"vhdx.write.closed", win32::kWriteProtect,
+                                     "The image was closed and takes no more changes."};
+
 // Said by check alone; what is no defect has no code.
 inline constexpr Fault kHeaderCopy{"vhdx.check.header_copy", win32::kFileCorrupt,
                                    "One of the two headers is invalid; the other one serves."};
@@ -104,57 +113,36 @@ inline constexpr Fault kRegionTableCopy{"vhdx.check.region_table_copy", win32::k
                                         "One of the two region tables is invalid, or the two differ."};
 inline constexpr Fault kReserved{"vhdx.check.reserved", 0,
                                  "A field that the specification reserves is not zero."};
-inline constexpr Fault kLeak{"vhdx.check.leak", 0,
-                             "The file holds space that nothing refers to."};
-inline constexpr Fault kFileLength{"vhdx.check.file_length", 0,
-                                   "The file does not end on a MiB."};
+inline constexpr Fault kLeak{"vhdx.check.leak", 0, "The file holds space that nothing refers to."};
+inline constexpr Fault kFileLength{"vhdx.check.file_length", 0, "The file does not end on a MiB."};
 inline constexpr Fault kAnchor{"vhdx.check.anchor", win32::kFileCorrupt,
                                "A block that is not read keeps an offset that it may not have."};
 inline constexpr Fault kTooScattered{
     "vhdx.check.too_scattered", 0,
     "The blocks lie too far apart for their overlaps to be looked for in bounded memory."};
 
-inline constexpr const Fault* kAll[] = {&kIdentifier,
-                                        &kHeadersInvalid,
-                                        &kHeaderConflict,
-                                        &kVersion,
-                                        &kLogVersion,
-                                        &kLogPlace,
-                                        &kSequenceExhausted,
-                                        &kRegionTablesInvalid,
-                                        &kRegionPlace,
-                                        &kRegionDuplicate,
-                                        &kRegionOverlap,
-                                        &kRegionUnknown,
-                                        &kRegionMissing,
-                                        &kMetadataTable,
-                                        &kMetadataEntry,
-                                        &kMetadataDuplicate,
-                                        &kMetadataOverlap,
-                                        &kMetadataUnknown,
-                                        &kMetadataMissing,
-                                        &kMetadataItem,
-                                        &kIncomplete,
-                                        &kBlockSize,
-                                        &kDiskSize,
-                                        &kSectorSize,
-                                        &kLocatorMissing,
-                                        &kLocatorUnexpected,
-                                        &kLocatorType,
-                                        &kLocatorMalformed,
-                                        &kLocatorLinkage,
-                                        &kLocatorNoPath,
-                                        &kBatSize,
-                                        &kBatState,
-                                        &kBatPlace,
-                                        &kBatOverlap,
-                                        &kBitmapMissing,
-                                        &kHeaderCopy,
-                                        &kRegionTableCopy,
-                                        &kReserved,
-                                        &kLeak,
-                                        &kFileLength,
-                                        &kAnchor,
+inline constexpr const Fault* kAll[] = {&kIdentifier,        &kHeadersInvalid,
+                                        &kHeaderConflict,    &kVersion,
+                                        &kLogVersion,        &kLogPlace,
+                                        &kSequenceExhausted, &kRegionTablesInvalid,
+                                        &kRegionPlace,       &kRegionDuplicate,
+                                        &kRegionOverlap,     &kRegionUnknown,
+                                        &kRegionMissing,     &kMetadataTable,
+                                        &kMetadataEntry,     &kMetadataDuplicate,
+                                        &kMetadataOverlap,   &kMetadataUnknown,
+                                        &kMetadataMissing,   &kMetadataItem,
+                                        &kIncomplete,        &kBlockSize,
+                                        &kDiskSize,          &kSectorSize,
+                                        &kLocatorMissing,    &kLocatorUnexpected,
+                                        &kLocatorType,       &kLocatorMalformed,
+                                        &kLocatorLinkage,    &kLocatorNoPath,
+                                        &kBatSize,           &kBatState,
+                                        &kBatPlace,          &kBatOverlap,
+                                        &kBitmapMissing,     &kNoLog,
+                                        &kWriteScattered,    &kWriterClosed,
+                                        &kHeaderCopy,        &kRegionTableCopy,
+                                        &kReserved,          &kLeak,
+                                        &kFileLength,        &kAnchor,
                                         &kTooScattered};
 
 }  // namespace vdisk::vhdx::faults
