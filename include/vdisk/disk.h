@@ -48,6 +48,7 @@ struct Limits {
 
 enum class LockMode {
   kAutomatic,  ///< Shared for readers, exclusive for writers.
+  kLeafOnly,   ///< As automatic for the leaf, as none for its parents: someone may have them open for writing.
   kNone,       ///< Takes and tests no lock: only to look at an image that someone else has open.
 };
 

@@ -2,17 +2,18 @@
 //
 // CreateVirtualDisk: arguments, path, host, creation, then an open with the model of the version used
 // (virtdisk-api.md 2, 3.2).
-#include <fcntl.h>
-#include <sys/stat.h>
+#include <unistd.h>
 #include <vdisk/operations.h>
 #include <virtdisk.h>
 
 #include <cstring>
+#include <utility>
 
 #include "capi/access.h"
 #include "capi/create_rules.h"
 #include "capi/faults.h"
 #include "capi/handle_table.h"
+#include "capi/host_rules.h"
 #include "capi/last_error.h"
 #include "capi/storage_type.h"
 #include "capi/wide.h"
@@ -37,22 +38,6 @@ Result<std::string> text_of(const WCHAR* wide, const char* member) {
     return fail(faults::kPathText, "{} is {}", member, text ? "empty" : "not valid Unicode text");
   }
   return *text;
-}
-
-/// A new file takes its folder's compression and encryption. Windows refuses those places with
-/// ERROR_VIRTUAL_DISK_LIMITATION (virtdisk-api.md 1.10, 7 "Reconciliation").
-Status check_folder(const std::string& path, std::uint32_t flags) {
-  if ((flags & CREATE_VIRTUAL_DISK_FLAG_SUPPORT_COMPRESSED_VOLUMES) != 0) return {};
-  const auto slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  struct statx facts{};
-  if (::statx(AT_FDCWD, folder.c_str(), 0, STATX_TYPE, &facts) != 0)
-    return {};  // creation says what is wrong
-  const std::uint64_t set = facts.stx_attributes & facts.stx_attributes_mask;
-  if ((set & (STATX_ATTR_COMPRESSED | STATX_ATTR_ENCRYPTED)) == 0) return {};
-  return fail(faults::kCreateHost,
-              "{}: new files in {} are {} by the file system; pass SUPPORT_COMPRESSED_VOLUMES", path, folder,
-              (set & STATX_ATTR_COMPRESSED) != 0 ? "compressed" : "encrypted");
 }
 
 Result<CreateOptions> options_of(const CreateRequest& request, const CreateMembers& members) {
@@ -99,7 +84,13 @@ Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& m
         VDISK_TRY(open_posix_file(path, {.writable = false, .lock = false, .trace = {}}));
     object->identity = VDISK_TRY(file->identity());
   }
-  object->disk.emplace(VDISK_TRY(Disk::open(path, object->options)));
+  auto disk = Disk::open(path, object->options);
+  if (!disk && disk.error().code() == ERROR_SHARING_VIOLATION && !made.parent.empty()) {
+    // The parent's own handle is still open: a child is made all the same (virtdisk-api.md 3.2).
+    object->options.lock = LockMode::kLeafOnly;
+    disk = Disk::open(path, object->options);
+  }
+  object->disk.emplace(VDISK_TRY(std::move(disk)));
   object->format = object->disk->format();
   return HandleTable::instance().add(std::move(object));
 }
@@ -110,9 +101,11 @@ Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
   const std::string text = VDISK_TRY(text_of(request.path, "Path"));
   const CreateOptions options = VDISK_TRY(options_of(request, members));
   const std::string path = VDISK_TRY(host_path(text, options.parents));
-  VDISK_TRY(check_folder(path, request.flags));
+  VDISK_TRY(check_host_rules_of_new_file(path, request.flags));
   VDISK_TRY(create(path, options, {}));
-  return open_created(request, members, path, options);
+  auto handle = open_created(request, members, path, options);
+  if (!handle) ::unlink(path.c_str());  // a failed call leaves nothing behind
+  return handle;
 }
 
 }  // namespace

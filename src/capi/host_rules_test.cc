@@ -24,6 +24,26 @@ TEST(HostRules, T15CompressedFile) {
   }
 }
 
+TEST(HostRules, NewFilesTakeWhatTheirFolderHas) {
+  const auto code = [](const HostVolumeFacts& facts, std::uint32_t flags) -> Win32Code {
+    std::string asked;
+    const Status status =
+        check_host_rules_of_new_file("folder/disk.vhd", flags, [&](const std::string& path) {
+          asked = path;
+          return facts;
+        });
+    EXPECT_EQ(asked.empty(), flags != 0);
+    if (!asked.empty()) {
+      EXPECT_EQ(asked, "folder/");
+    }
+    return status ? 0 : status.error().code();
+  };
+  EXPECT_EQ(code({.why = ""}, 0), 0U);
+  EXPECT_EQ(code({.compressed = true, .why = ""}, 0), 0xC03A001AU);
+  EXPECT_EQ(code({.encrypted = true, .why = ""}, 0), 0xC03A001AU);
+  EXPECT_EQ(code({.compressed = true, .why = ""}, CREATE_VIRTUAL_DISK_FLAG_SUPPORT_COMPRESSED_VOLUMES), 0U);
+}
+
 TEST(HostRules, AVolumeMountedWithCompressionCountsOnlyToTheLetterOfThePage) {
   EXPECT_EQ(code_for({.volume_compressed = true, .why = ""}, 0, "windows10"), 0U);
   EXPECT_EQ(code_for({.volume_compressed = true, .why = ""}, 0, "page2018"), 618U);
@@ -37,7 +57,8 @@ TEST(HostRules, T16EncryptedFile) {
 
 TEST(HostRules, T17LoopbackShare) {
   EXPECT_EQ(code_for({.loopback_share = true, .why = "is on a share of this host"}, 0, "windows10"), 665U);
-  EXPECT_EQ(code_for({.loopback_share = true, .why = ""}, kCompressedIsFine | kEncryptedIsFine, "windows10"), 665U);
+  EXPECT_EQ(code_for({.loopback_share = true, .why = ""}, kCompressedIsFine | kEncryptedIsFine, "windows10"),
+            665U);
 }
 
 TEST(HostRules, AnOrdinaryPlaceIsFine) { EXPECT_EQ(code_for({}, 0, "page2018"), 0U); }

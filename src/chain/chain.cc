@@ -110,11 +110,12 @@ class ChainBuilder {
   }
 
  private:
-  bool locks() const { return options_.lock == LockMode::kAutomatic; }
+  bool locks_leaf() const { return options_.lock != LockMode::kNone; }
+  bool locks_parents() const { return options_.lock == LockMode::kAutomatic; }
 
   Status open_leaf(const std::string& path) {
     const PosixOpen how{.writable = options_.writable,
-                        .lock = locks(),
+                        .lock = locks_leaf(),
                         // A device has no signature to be wrong about when the caller says that it is raw.
                         .allow_block_device = options_.format == FormatId::kRaw,
                         .trace = options_.trace};
@@ -182,7 +183,7 @@ class ChainBuilder {
       search.note(candidate, "is empty");
       return false;
     }
-    if (locks()) {
+    if (locks_parents()) {
       Status locked = lock_image_file(file->fd(), candidate.path, LockRole::kReader, options_.trace);
       if (!locked) {
         search.refuse(candidate, std::move(locked).error());

@@ -14,6 +14,13 @@ std::atomic<std::int64_t> held_bytes{0};
 std::atomic<std::int64_t> peak_held_bytes{0};
 std::atomic<std::uint64_t> allocation_count{0};
 
+thread_local std::int64_t allocations_until_failure = -1;  // -1: never
+
+void* take(std::size_t size) {
+  if (allocations_until_failure >= 0 && allocations_until_failure-- == 0) return nullptr;
+  return std::malloc(size == 0 ? 1 : size);
+}
+
 void* counted(void* memory) {
   if (memory == nullptr) throw std::bad_alloc();
   const auto size = static_cast<std::int64_t>(malloc_usable_size(memory));
@@ -38,8 +45,8 @@ void* aligned(std::size_t size, std::align_val_t alignment) {
 
 }  // namespace
 
-void* operator new(std::size_t size) { return counted(std::malloc(size == 0 ? 1 : size)); }
-void* operator new[](std::size_t size) { return counted(std::malloc(size == 0 ? 1 : size)); }
+void* operator new(std::size_t size) { return counted(take(size)); }
+void* operator new[](std::size_t size) { return counted(take(size)); }
 void* operator new(std::size_t size, std::align_val_t alignment) { return aligned(size, alignment); }
 void* operator new[](std::size_t size, std::align_val_t alignment) { return aligned(size, alignment); }
 void operator delete(void* memory) noexcept { uncounted(memory); }
@@ -62,5 +69,13 @@ std::uint64_t HeapCounter::peak_bytes() const {
 }
 
 std::uint64_t HeapCounter::allocations() const { return allocation_count.load() - allocations_before_; }
+
+void fail_allocation(std::int64_t n) noexcept { allocations_until_failure = n; }
+
+bool cancel_failing_allocation() noexcept {
+  const bool pending = allocations_until_failure >= 0;
+  allocations_until_failure = -1;
+  return pending;
+}
 
 }  // namespace vdisk::testing

@@ -21,4 +21,9 @@ class HeapCounter {
   std::uint64_t allocations_before_;
 };
 
+/// Makes the calling thread's `n`-th allocation from now on throw std::bad_alloc (0: the next one); once.
+void fail_allocation(std::int64_t n) noexcept;
+/// Takes that back; true when it had not come to it.
+bool cancel_failing_allocation() noexcept;
+
 }  // namespace vdisk::testing

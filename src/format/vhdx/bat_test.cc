@@ -7,7 +7,7 @@
 
 #include "format/vhdx/layout.h"
 #include "format/vhdx/sector_bitmap.h"
-#include "format/vhdx/test_support.h"
+#include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 namespace {

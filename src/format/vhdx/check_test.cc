@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "format/vhdx/space_map.h"
-#include "format/vhdx/test_support.h"
+#include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 namespace {

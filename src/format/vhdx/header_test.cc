@@ -6,8 +6,8 @@
 #include "base/crc32c.h"
 #include "format/vhdx/faults.h"
 #include "format/vhdx/layout.h"
-#include "format/vhdx/test_support.h"
 #include "testing/counting_file.h"
+#include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 namespace {

@@ -7,9 +7,9 @@
 
 #include <random>
 
-#include "format/vhdx/test_support.h"
 #include "testing/counting_file.h"
 #include "testing/heap_counter.h"
+#include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 namespace {

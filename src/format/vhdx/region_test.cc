@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "format/vhdx/layout.h"
-#include "format/vhdx/test_support.h"
+#include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 namespace {
