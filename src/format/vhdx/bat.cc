@@ -203,8 +203,10 @@ Result<std::uint64_t> Bat::next_used_index(std::uint64_t index) {
     // Also how storage answers that ends before the table does.
     return next_page * kEntriesPerPage;
   }
-  if (data - at_ >= table_bytes_) return geometry().entry_count;
-  return (data - at_) / PagedTable::kPageBytes * kEntriesPerPage;
+  const std::uint64_t until = std::min((data - at_) / PagedTable::kPageBytes, table_.page_count());
+  // What was changed in memory need not have reached the file yet.
+  const std::uint64_t used = table_.next_loaded_page(next_page, until);
+  return std::min(used * kEntriesPerPage, geometry().entry_count);
 }
 
 }  // namespace vdisk::vhdx
