@@ -96,7 +96,8 @@ std::vector<std::byte> utf16_bytes(std::string_view utf8) {
   VDISK_ASSERT(text.has_value());  // paths were judged where the link was made
   std::vector<std::byte> bytes;
   for (const char16_t unit : *text) {
-    const auto raw = bytes_of(Stored(static_cast<std::uint16_t>(unit)));
+    const Stored stored(static_cast<std::uint16_t>(unit));
+    const auto raw = bytes_of(stored);
     bytes.insert(bytes.end(), raw.begin(), raw.end());
   }
   return bytes;
