@@ -3,27 +3,13 @@
 // Mapping: against a model, from many threads, with tables of every size, and at what cost.
 #include "format/vhd/image.h"
 
-#include <cstdlib>
-#include <new>
 #include <random>
 #include <thread>
 
 #include "base/checked.h"
 #include "format/vhd/test_support.h"
 #include "testing/counting_file.h"
-
-namespace {
-thread_local std::uint64_t allocations = 0;
-}
-
-// The read path must not allocate: these count. They pass on to malloc, as the originals do.
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#include "testing/heap_counter.h"
 
 namespace vdisk::vhd {
 namespace {
@@ -190,13 +176,13 @@ TEST(VhdImage, ReadingLoadedBlocksAllocatesNothingAndReadsNoMetadata) {
   RunList runs;
   for (int round = 0; round < 2; ++round) {
     const std::uint64_t reads_before = counts.reads;
-    const std::uint64_t allocations_before = allocations;
+    const testing::HeapCounter heap;
     for (std::uint64_t at = 0; at < 6 * kMiB; at += 4096) {
       ASSERT_EQ((*image)->resolve_read({DiskOffset{at}, 4096}, runs).value(), 4096u);
     }
     if (round == 0) continue;  // The first round loads.
     EXPECT_EQ(counts.reads, reads_before);
-    EXPECT_EQ(allocations, allocations_before);
+    EXPECT_EQ(heap.allocations(), 0u);
   }
 }
 
@@ -242,7 +228,7 @@ TEST(VhdImage, NotesGoToTheTrace) {
 }
 
 TEST(SectorBitmap, RunsCrossWords) {
-  const std::uint64_t words[] = {~std::uint64_t{0}, ~std::uint64_t{0} << 62, 1};
+  const SectorBitmap::Word words[] = {~std::uint64_t{0}, ~std::uint64_t{0} << 62, 1};
   const SectorBitmap bitmap(SectorBitmap::Kind::kMixed, words);
   EXPECT_EQ(bitmap.run(0, 192), 66u);
   EXPECT_EQ(bitmap.run(63, 192), 3u);
