@@ -59,9 +59,7 @@ Footer footer_of(const CreateSpec& spec) {
   footer.format_version = kVersion1;
   footer.data_offset = spec.type == DiskType::kFixed ? kNowhere : kHeaderAt;
   footer.timestamp = timestamp_of(spec.creation_unix_seconds);
-  footer.creator_application = kCreatorApplication;
-  footer.creator_version = kCreatorVersion;
-  footer.creator_host_os = kCreatorHostOs;
+  set_creator(footer);
   footer.original_size = spec.virtual_size_bytes;
   footer.current_size = spec.virtual_size_bytes;
   footer.cylinders = geometry.cylinders;
@@ -222,6 +220,12 @@ constexpr std::uint32_t kBlockSizes[] = {512 * kKiB, 2 * kMiB};
 constexpr std::uint32_t kSectorSizes[] = {kSectorBytes};
 
 }  // namespace
+
+void set_creator(Footer& footer) noexcept {
+  footer.creator_application = kCreatorApplication;
+  footer.creator_version = kCreatorVersion;
+  footer.creator_host_os = kCreatorHostOs;
+}
 
 const CreateLimits kCreateLimits = {
     .least_bytes = 3 * kMiB,
