@@ -178,6 +178,7 @@ TEST(Hostile, EveryRowOfEveryParserHasItsCrime) {
         folder != "format") {
       continue;
     }
+    if (row->id.find(".write.") != std::string_view::npos) continue;  // a writer's, not a parser's
     EXPECT_TRUE(provoked.contains(row->id) != elsewhere.contains(row->id)) << row->id;
     provoked.erase(row->id);
   }

@@ -76,31 +76,6 @@ Status check_locators(File& file, const Parsed& parsed, CheckSink& sink) {
   return {};
 }
 
-/// Everything that is not payload, for the search for leaks: what blocks may not touch, and what may be
-/// anywhere.
-std::vector<Reserved> all_reserved(const Parsed& parsed) {
-  std::vector<Reserved> all = parsed.reserved;
-  const auto add = [&](std::uint64_t at, std::uint64_t length, std::string_view what) {
-    if (at >= parsed.limit_bytes) return;
-    all.push_back({at, std::min(length, parsed.limit_bytes - at), what});
-  };
-  if (parsed.properties.parent) {
-    for (const LocatorEntry& entry : parsed.header->parent_locators) {
-      if (entry.platform_code == 0) continue;
-      // Bytes as Windows writes them, sectors as the spec says: small numbers are sectors (formats.md 1.4).
-      const std::uint64_t space = entry.data_space;
-      add(entry.data_offset, space < kSectorBytes ? space * kSectorBytes : space, "a parent locator");
-    }
-  }
-  if (parsed.batmap) {
-    add(parsed.reserved[2].at + parsed.reserved[2].length, kSectorBytes, "the batmap header");
-    add(parsed.batmap->batmap_offset, std::uint64_t{parsed.batmap->batmap_sectors} * kSectorBytes,
-        "the batmap");
-  }
-  std::ranges::sort(all, {}, &Reserved::at);
-  return all;
-}
-
 /// Examines the whole block table. Blocks are put in file order with one bit per sector of the file, a window
 /// of 64 GiB of file at a time, so that memory does not follow the table's size.
 class TableCheck {

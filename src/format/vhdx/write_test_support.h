@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "format/vhdx/test_support.h"
+#include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 
