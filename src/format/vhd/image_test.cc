@@ -182,7 +182,7 @@ TEST(VhdImage, ReadingLoadedBlocksAllocatesNothingAndReadsNoMetadata) {
     }
     if (round == 0) continue;  // The first round loads.
     EXPECT_EQ(counts.reads, reads_before);
-    EXPECT_EQ(heap.allocations(), 0U);
+    EXPECT_EQ(heap.allocations(), 0u);
   }
 }
 
