@@ -17,7 +17,9 @@ constexpr std::size_t kMostPieceBytes = 64 * 1024;
 }  // namespace
 
 Status Writer::flush() {
-  if (!begun_.load(std::memory_order_acquire)) return alive();  // nothing was written
+  VDISK_TRY(alive());
+  // Nothing was written here, but what a session that was killed wrote may still be on its way.
+  if (!begun_.load(std::memory_order_acquire)) return flush_file();
   {
     const MutexLock lock(mutex_);
     const std::uint64_t mine = flushes_started_ + 1;

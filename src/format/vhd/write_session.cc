@@ -188,9 +188,8 @@ Status Writer::put_footer_beyond(std::uint64_t end) {
 
 Status Writer::close() {
   if (closed_.exchange(true)) return {};
-  if (!begun_.load(std::memory_order_acquire)) return alive();
   VDISK_TRY(flush());
-  if (fixed()) return {};
+  if (fixed() || !begun_.load(std::memory_order_acquire)) return {};
   const MutexLock grow_lock(grow_mutex_);
   if (!allocating_) {
     {
