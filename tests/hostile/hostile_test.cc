@@ -169,7 +169,6 @@ TEST(Hostile, EveryRowOfEveryParserHasItsCrime) {
       {"vhdx.log.changed", "of a file that another program changes meanwhile"},
       {"iso.read_only", "a writable open's"},
       {"format.not_writable", "a write's"},
-      {"vhd.full", "a write's"},
       {"chain.parent_access_denied", "of modes, not of content; root is never refused"},
   };
   std::set<std::string_view> provoked;
