@@ -61,6 +61,9 @@ inline constexpr Fault kLastBlockShort{
     "vhd.block.short", win32::kVhdInvalidFileSize,
     "The file ends inside the last block, behind the disk's last sector; it opens read-only."};
 
+inline constexpr Fault kFull{"vhd.full", win32::kVhdBlockAllocationFailure,
+                             "The file has no place below 2 TiB left for another block."};
+
 // What only `check` tells; none of them stops a reader.
 inline constexpr Fault kLocator{
     "vhd.locator", win32::kVhdSparseHeaderCorrupt,
@@ -84,6 +87,6 @@ inline constexpr const Fault* kAll[] = {
     &kTrailingBytes,  &kDisabled,       &kSplit,         &kType,           &kSize,          &kFileSize,
     &kHeaderChecksum, &kHeaderVersion,  &kHeaderCorrupt, &kBlockSize,      &kBatPlace,      &kBatCount,
     &kBatRange,       &kBatMetadata,    &kBatOverlap,    &kLastBlockShort, &kLocator,       &kLeaked,
-    &kPadding,        &kAlignment,      &kFileLength,    &kSavedState,     &kBatSpare};
+    &kPadding,        &kAlignment,      &kFileLength,    &kSavedState,     &kBatSpare,      &kFull};
 
 }  // namespace vdisk::vhd::faults
