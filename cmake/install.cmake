@@ -79,5 +79,5 @@ set(CPACK_COMPONENT_LIBVIRTDISK-DEV_DESCRIPTION
 set(CPACK_DEBIAN_VDISK_PACKAGE_NAME vdisk)
 set(CPACK_DEBIAN_VDISK_PACKAGE_SECTION utils)
 set(CPACK_COMPONENT_VDISK_DESCRIPTION
-    "Virtual disk images on the command line\n Describes, checks, maps, converts and compares VHD, VHDX and ISO images.")
+    "Virtual disk images on the command line\n Describes, checks, maps, makes, converts and compares VHD, VHDX and ISO images.")
 include(CPack)

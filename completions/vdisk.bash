@@ -15,7 +15,7 @@ _vdisk() {
       [[ $command != open ]] || formats='vhd vhdx vhdset iso'
       mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$word")
       return ;;
-    --source-format) mapfile -t COMPREPLY < <(compgen -W 'raw vhd vhdx vhdset iso' -- "$word"); return ;;
+    --source-format | --format-b) mapfile -t COMPREPLY < <(compgen -W 'raw vhd vhdx vhdset iso' -- "$word"); return ;;
     --parent-format) mapfile -t COMPREPLY < <(compgen -W 'vhd vhdx' -- "$word"); return ;;
     --type) mapfile -t COMPREPLY < <(compgen -W 'fixed dynamic differencing' -- "$word"); return ;;
     --prealloc) mapfile -t COMPREPLY < <(compgen -W 'none sparse full' -- "$word"); return ;;
@@ -32,7 +32,7 @@ _vdisk() {
     check) options='--azure --chain --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     create) options='--size --format --type --parent --parent-format --block-size --logical-sector-size --physical-sector-size --id --prealloc --parent-dir --confine --map-drive --json --quiet --verbose --help' ;;
     convert) options='--format --type --parent --parent-format --block-size --logical-sector-size --prealloc --zeros --azure --fix-gpt --jobs --source-format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
-    diff) options='--format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
+    diff) options='--format --format-b --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     help) options='open info map check create convert diff help version' ;;
   esac
   if [[ $word == -* || $command == help ]]; then

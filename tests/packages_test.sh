@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# packages_test.sh SOURCE BUILD: makes the Debian packages, installs them with dpkg into a root of its own, builds a C
-# and a C++ program against what was installed (pkg-config and CMake), runs them and the tool, and removes the
-# packages again. Needs root (dpkg gives the files their owner).
+# packages_test.sh SOURCE BUILD MAKE_IMAGES: makes the Debian packages, installs them with dpkg into a root of its own,
+# builds C and C++ programs against what was installed (pkg-config and CMake), among them the tests of the C API's
+# contract with the images of MAKE_IMAGES, runs them and the tool, and removes the packages again. Needs root (dpkg
+# gives the files their owner).
 set -euo pipefail
-source=$1 build=$2
+source=$1 build=$2 make_images=$3
 if ((EUID != 0)); then
   echo "skipped: installing packages needs root"
   exit 77
@@ -69,6 +70,18 @@ cmake --build "$work/build" >"$work/build.log" || { cat "$work/build.log"; die "
 for program in c-pkg-config cxx-pkg-config build/client_c build/client_cxx; do
   "$work/$program" "$work/not-an-image.vhd" || die "$program"
 done
+# The contract of the C API (virtdisk-api.md 7), on real images, from the installed copy, as C and as C++.
+for name in open_contract information; do
+  test=$source/tests/capi/${name}_test.c
+  cc -std=c17 -Wall -Wextra -Wpedantic -Werror -Wno-unused-function "$test" -o "$work/$name-c" "${flags[@]}"
+  c++ -std=c++11 -Wall -Wextra -Wpedantic -Werror -Wno-unused-function -x c++ "$test" -x none -o "$work/$name-cxx" "${flags[@]}"
+  for language in c cxx; do
+    "$make_images" "$work/images-$name-$language" "$work/$name-$language" "$work/images-$name-$language" ||
+      die "$name as $language against the installed copy"
+  done
+done
+python3 "$source/tests/exports_test.py" --library "$lib/libvirtdisk.so.1" || die "the installed library's exports"
+
 # The archive needs no shared libvirtdisk.
 LD_LIBRARY_PATH='' "$work/build/client_cxx" "$work/not-an-image.vhd"
 

@@ -16,7 +16,7 @@ DWORD explain(const Error& error) noexcept {
   try {
     const std::string_view name = win32_code_name(error.code());
     explanation = error.code() >= 0x80000000U
-                      ? fmt::format("{} {:#010X} [{}]: {}", name, error.code(), error.id(), error.message())
+                      ? fmt::format("{} 0x{:08X} [{}]: {}", name, error.code(), error.id(), error.message())
                       : fmt::format("{} {} [{}]: {}", name, error.code(), error.id(), error.message());
   } catch (...) {
     explanation.clear();  // Without memory for the sentence the code must do.

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/text.h"
 #include "chain/faults.h"
 #include "chain/parent_search.h"
 #include "format/registry.h"
@@ -189,7 +190,7 @@ class ChainBuilder {
         return false;
       }
     }
-    note_timestamp(search, *file);
+    if (!candidate.needs_identity) note_timestamp(search, *file);
     auto image = open_image(search, candidate, std::move(file));
     if (!image) {
       search.refuse(candidate, std::move(image).error());
@@ -243,8 +244,9 @@ class ChainBuilder {
     if (seconds == std::int64_t{*search.locator.timestamp}) return;
     // Copying a file changes its time, so this alone refuses nothing (formats.md 1.11, cases 23 and 24).
     options_.trace(TraceLevel::kNote,
-                   fmt::format("{}: was last changed {} seconds after 2000, its child {} records {}",
-                               file.name(), seconds, search.child.path, *search.locator.timestamp));
+                   fmt::format("{}: was last changed at {}, its child {} records {}", file.name(),
+                               utc_text(stat.st_mtime), search.child.path,
+                               utc_text(kVhdEpochUnixSeconds + *search.locator.timestamp)));
   }
 
   /// Null when the file is not the parent (said to `search`).
@@ -253,6 +255,12 @@ class ChainBuilder {
     const ImageOpen how{.writable = false, .limits = options_.limits, .trace = options_.trace};
     const Format& format = search.child.image->format();
     if (linkage_is_zero(search.locator)) return open_raw(search, candidate, std::move(file), how);
+    // Out there an untrusted image may point at any file: what is no image is not described, only passed
+    // over.
+    if (candidate.needs_identity && VDISK_TRY(format.probe(*file)) != Probe::kYes) {
+      search.note(candidate, fmt::format("holds no {} image", format.name));
+      return nullptr;
+    }
     const Format* found = VDISK_TRY(detect_format(*file, candidate.path, format.id));
     std::unique_ptr<Image> image = VDISK_TRY(found->open(std::move(file), how));
     const Guid& identifier = image->properties().identifier;

@@ -23,13 +23,22 @@ class DiffCommand final : public Command {
     app.add_option("A", a_, "One image")->required();
     app.add_option("B", b_, "The other image")->required();
     words_.declare(app);
+    app.add_option("--format-b", format_b_, "Format of B, where it is not that of --format")->type_name("F");
   }
 
   int run(Session& session) override {
     const OpenOptions options = words_.open_options();
+    OpenOptions b_options = options;
+    if (!format_b_.empty()) {
+      b_options.format = parse_format(format_b_);
+      if (!b_options.format) {
+        throw CLI::ValidationError("--format-b",
+                                   "'" + format_b_ + "' is none of raw, vhd, vhdx, vhdset, iso");
+      }
+    }
     const auto a = Disk::open(a_, options);
     if (!a) return report(session, a.error());
-    const auto b = Disk::open(b_, options);
+    const auto b = Disk::open(b_, b_options);
     if (!b) return report(session, b.error());
 
     OperationControl control;
@@ -69,6 +78,7 @@ class DiffCommand final : public Command {
 
   std::string a_;
   std::string b_;
+  std::string format_b_;
   OpenWords words_;
 };
 
@@ -84,6 +94,7 @@ const CommandRow kDiffCommand = {
         "differ, 2 on an error. Disks of different sizes differ.",
     .examples =
         "vdisk diff disk.vhdx copy.vhd\n"
+        "vdisk diff disk.vhdx disk.img --format-b raw\n"
         "vdisk diff --quiet before.vhdx after.avhdx && echo unchanged\n",
     .make = [] -> std::unique_ptr<Command> { return std::make_unique<DiffCommand>(); },
 };

@@ -73,7 +73,7 @@ class HelpCommand final : public Command {
       session.out.put(command_help(*row));
       return kFine;
     }
-    throw CLI::ValidationError("help", "there is no command '" + command_ + "'");
+    throw CLI::ValidationError("COMMAND", "there is no command '" + command_ + "'");
   }
 
  private:

@@ -83,10 +83,11 @@ Json to_json(const Inspection& inspection) {
 Json to_json(const CheckReport& report, const std::string& path) {
   Json findings = Json::array();
   for (const Finding& finding : report.findings) {
+    const bool damage = finding.severity == Finding::Severity::kDamage;  // Only that has a code.
     findings.push_back({{"severity", severity_word(finding.severity)},
                         {"path", finding.path},
-                        {"code", finding.code},
-                        {"name", win32_code_name(finding.code)},
+                        {"code", damage ? Json(finding.code) : Json(nullptr)},
+                        {"name", damage ? Json(win32_code_name(finding.code)) : Json(nullptr)},
                         {"fault", finding.fault},
                         {"message", finding.message}});
   }

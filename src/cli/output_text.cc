@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <utility>
+#include <vector>
 
 namespace vdisk::cli {
 
@@ -30,28 +33,33 @@ std::size_t printable_length(std::string_view text) noexcept {
   return point < kLeast[length] || point > 0x10FFFF || surrogate || turns ? 0 : length;
 }
 
-/// Lines of "  Label   value", aligned.
+/// Lines of "  Label   value", aligned by the longest label.
 class Facts {
  public:
   void add(std::string_view label, std::string_view value) {
-    text_ += fmt::format("  {:<{}}{}\n", label, kLabelWidth, printable(value));
+    width_ = std::max(width_, label.size() + kGap);
+    lines_.emplace_back(label, printable(value));
   }
-  void add_more(std::string_view value) { add("", value); }
-  std::string text() && { return std::move(text_); }
+  std::string text() const {
+    std::string text;
+    for (const auto& [label, value] : lines_) text += fmt::format("  {:<{}}{}\n", label, width_, value);
+    return text;
+  }
 
  private:
-  static constexpr int kLabelWidth = 24;
-  std::string text_;
+  static constexpr std::size_t kGap = 2;
+  std::size_t width_ = 16;
+  std::vector<std::pair<std::string, std::string>> lines_;
 };
 
 std::string_view kind_word(ParentCandidate::Kind kind) noexcept {
   switch (kind) {
     case ParentCandidate::Kind::kRelative:
-      return "relative";
+      return "relative path";
     case ParentCandidate::Kind::kAbsolute:
-      return "absolute";
+      return "absolute path";
     case ParentCandidate::Kind::kVolume:
-      return "volume";
+      return "volume path";
     case ParentCandidate::Kind::kUrl:
       return "URL";
     case ParentCandidate::Kind::kName:
@@ -66,8 +74,8 @@ void add_parent(const ImageInfo::Parent& parent, Facts& facts) {
   if (parent.identifier) facts.add("  identifier", parent.identifier->to_string());
   std::string_view label = "  recorded as";
   for (const ParentCandidate& candidate : parent.locator.candidates) {
-    facts.add(label, fmt::format("{}  ({} path, {})", candidate.recorded, kind_word(candidate.kind),
-                                 candidate.source));
+    facts.add(label,
+              fmt::format("{}  ({}, {})", candidate.recorded, kind_word(candidate.kind), candidate.source));
     label = "";
   }
   if (parent.resolved) return;
@@ -76,6 +84,37 @@ void add_parent(const ImageInfo::Parent& parent, Facts& facts) {
     facts.add(label, candidate);
     label = "";
   }
+}
+
+/// "Log length" of "log_length_bytes": words for people, with what is an abbreviation in capitals.
+std::string label_of(std::string_view name) {
+  constexpr std::array<std::string_view, 8> kAbbreviations = {"bat", "chs", "guid", "id",
+                                                              "iso", "os",  "udf",  "iso9660"};
+  std::string label;
+  while (!name.empty()) {
+    const std::string_view word = name.substr(0, name.find('_'));
+    name.remove_prefix(std::min(name.size(), word.size() + 1));
+    if (word == "bytes" && name.empty()) break;  // The value says so.
+    std::string shown(word);
+    const auto to_upper = [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; };
+    if (std::ranges::find(kAbbreviations, word) != kAbbreviations.end()) {
+      std::ranges::transform(shown, shown.begin(), to_upper);
+    } else if (label.empty() && !shown.empty()) {
+      shown[0] = to_upper(shown[0]);
+    }
+    label += (label.empty() ? "" : " ") + shown;
+  }
+  return label;
+}
+
+/// The value of a detail; of a number of bytes, also in a unit that one can grasp.
+std::string detail_text(std::string_view name, const std::string& value) {
+  std::uint64_t bytes = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), bytes);
+  const bool number = error == std::errc() && end == value.data() + value.size();
+  if (number && (name.ends_with("_bytes") || name.ends_with("_offset"))) return exact_size(bytes);
+  if (const auto guid = Guid::parse(value); guid && guid->is_zero()) return "none";
+  return value;
 }
 
 void add_sizes(const ImageInfo& info, Facts& facts) {
@@ -167,15 +206,9 @@ std::string info_text(const Inspection& inspection) {
     facts.add("Log", "dirty: holds changes that are not in their place yet; read with them applied");
   for (const std::string& file : info.change_tracking_files) facts.add("Change tracking", file);
   if (info.parent) add_parent(*info.parent, facts);
-  for (const auto& [name, value] : info.details) {
-    std::string label = name;
-    std::ranges::replace(label, '_', ' ');
-    if (!label.empty() && label[0] >= 'a' && label[0] <= 'z')
-      label[0] = static_cast<char>(label[0] - 'a' + 'A');
-    facts.add(label, value);
-  }
+  for (const auto& [name, value] : info.details) facts.add(label_of(name), detail_text(name, value));
   for (const std::string& note : info.notes) facts.add("Note", note);
-  return printable(info.path) + "\n" + std::move(facts).text();
+  return printable(info.path) + "\n" + facts.text();
 }
 
 std::string check_text(const CheckReport& report, const std::string& path) {
@@ -195,16 +228,20 @@ std::string check_text(const CheckReport& report, const std::string& path) {
     facts.add("Blocks", fmt::format("{} of {} allocated", report.blocks_allocated, report.blocks_total));
   }
   if (report.leaked_bytes != 0) facts.add("Leaked", exact_size(report.leaked_bytes));
-  text += std::move(facts).text();
+  text += facts.text();
   const std::string* file = &path;
   for (const Finding& finding : report.findings) {
     if (finding.path != *file) {
       text += printable(finding.path) + "\n";
       file = &finding.path;
     }
-    text +=
-        fmt::format("  {:<9}{} [{}, {} {}]\n", severity_word(finding.severity), printable(finding.message),
-                    finding.fault, code_text(finding.code), win32_code_name(finding.code));
+    // Windows opens an image that is merely unusual, so there is no code to tell.
+    const std::string code =
+        finding.severity != Finding::Severity::kDamage
+            ? ""
+            : fmt::format(", {} {}", code_text(finding.code), win32_code_name(finding.code));
+    text += fmt::format("  {:<9}{} [{}{}]\n", severity_word(finding.severity), printable(finding.message),
+                        finding.fault, code);
   }
   if (report.findings_total > report.findings.size()) {
     text += fmt::format("  and {} more\n", report.findings_total - report.findings.size());

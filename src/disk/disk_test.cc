@@ -15,6 +15,8 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "base/checked.h"
 #include "disk/fault_catalogue.h"
@@ -117,6 +119,35 @@ TEST_F(DiskTest, RawFileReadsAsItIs) {
   EXPECT_EQ(disk.layer_count(), 1U);
   EXPECT_EQ(read_text(disk, 999, 3), "aba");
   EXPECT_EQ(read_text(disk, 4096, 0), "");
+}
+
+TEST_F(DiskTest, RawFilesAreWholeSectors) {
+  for (const std::size_t bytes : {std::size_t{0}, std::size_t{511}, std::size_t{513}}) {
+    const auto refused = Disk::open(write("disk.img", std::string(bytes, 'a')), raw());
+    ASSERT_FALSE(refused) << bytes;
+    EXPECT_EQ(refused.error().id(), "raw.size");
+    EXPECT_EQ(refused.error().code(), 0xC03A0012U);
+  }
+}
+
+TEST_F(DiskTest, WritesAreJudgedBeforeTheyTouchTheImage) {
+  const std::string image = save("disk.vhd", VhdBuilder::dynamic(kDiskBytes, kMiB));
+  const auto refusal = [](const Disk& disk, std::uint64_t at, std::size_t length) {
+    const Status written = disk.write(DiskOffset{at}, std::vector<std::byte>(length));
+    return written ? std::pair<std::string, Win32Code>{"", 0U}
+                   : std::pair<std::string, Win32Code>{written.error().id(), written.error().code()};
+  };
+  using Refusal = std::pair<std::string, Win32Code>;
+  EXPECT_EQ(refusal(open(image), 0, 512), Refusal("disk.not_writable", 19U));
+  OpenOptions options;
+  options.writable = true;
+  options.strict_tracking = true;
+  const Disk disk = open(image, options);
+  EXPECT_EQ(refusal(disk, 1, 512), Refusal("disk.unaligned", 87U));
+  EXPECT_EQ(refusal(disk, 512, 511), Refusal("disk.unaligned", 87U));
+  EXPECT_EQ(refusal(disk, kDiskBytes, 512), Refusal("disk.past_end", 38U));
+  write("disk.vhd.rct", "");
+  EXPECT_EQ(refusal(disk, 0, 512), Refusal("disk.stale_tracking", 5U));
 }
 
 TEST_F(DiskTest, RangesEndWithTheDisk) {

@@ -16,4 +16,7 @@ Result<std::string> host_path(const std::string& path, const ParentSearch& searc
 /// The change tracking files that Hyper-V keeps beside an image (NAME.rct, NAME.mrt) and that are there.
 std::vector<std::string> change_tracking_files(const std::string& path);
 
+/// What Windows would hold against the place where the file lies, for notes: nothing on Linux breaks there.
+std::vector<std::string> host_notes(const std::string& path);
+
 }  // namespace vdisk

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <vdisk/disk.h>
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 
 #include "chain/parent_search.h"
@@ -11,6 +13,7 @@
 #include "disk/guarded.h"
 #include "disk/host_path.h"
 #include "disk/impl.h"
+#include "io/host_volume.h"
 
 namespace vdisk {
 
@@ -47,6 +50,7 @@ Result<ImageInfo> describe_layer(const Disk::Impl& disk, std::size_t layer) {
   info.file_size_bytes = VDISK_TRY(described.image->file().size());
   info.allocated_bytes = VDISK_TRY(described.image->allocated_bytes());
   info.change_tracking_files = change_tracking_files(described.path);
+  std::ranges::move(host_notes(described.path), std::back_inserter(info.notes));
   describe_parent(disk, layer, info);
   return info;
 }
@@ -70,6 +74,12 @@ std::vector<std::string> change_tracking_files(const std::string& path) {
     if (exists(path + extension)) found.push_back(path + extension);
   }
   return found;
+}
+
+std::vector<std::string> host_notes(const std::string& path) {
+  const HostVolumeFacts facts = probe_host_volume(path);
+  if (facts.why.empty()) return {};
+  return {fmt::format("{}; that is no obstacle here, but Windows refuses images in such a place", facts.why)};
 }
 
 inline namespace v1 {

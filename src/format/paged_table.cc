@@ -9,7 +9,7 @@
 namespace vdisk {
 
 namespace {
-constinit const PagedTable::Page kZeroPage{};
+constinit const PagedTable::Page kZeroPage{.bytes = {}};
 }  // namespace
 
 PagedTable::PagedTable(std::uint64_t page_count, std::uint64_t most_bytes, Loader loader)
@@ -63,6 +63,36 @@ Result<const PagedTable::Page*> PagedTable::load(std::uint64_t page_number) {
     delete page;
   }
   return kept;
+}
+
+Result<PagedTable::Page*> PagedTable::writable_page(std::uint64_t page_number) {
+  const Page* shown = VDISK_TRY(page(page_number));
+  // Pages of our own were born writable; only the shared one is not.
+  if (!is_zero(shown)) return const_cast<Page*>(shown);
+  if (loaded_bytes_.fetch_add(kPageBytes, std::memory_order_relaxed) + kPageBytes > most_bytes_) {
+    loaded_bytes_.fetch_sub(kPageBytes, std::memory_order_relaxed);
+    return fail(faults::kMemory,
+                "table page {} would exceed the limit of {} cached bytes; raise Limits::table_bytes",
+                page_number, most_bytes_);
+  }
+  auto fresh = std::make_unique<Page>();
+  std::ranges::fill(fresh->bytes, std::byte{0});
+  Leaf* leaf = directory_[page_number / kLeafPages].load(std::memory_order_acquire);
+  leaf->pages[page_number % kLeafPages].store(fresh.get(), std::memory_order_release);
+  return fresh.release();
+}
+
+std::uint64_t PagedTable::next_loaded_page(std::uint64_t from, std::uint64_t until) const noexcept {
+  while (from < until) {
+    const Leaf* leaf = directory_[from / kLeafPages].load(std::memory_order_acquire);
+    const std::uint64_t leaf_end = std::min(until, round_down(from, kLeafPages) + kLeafPages);
+    for (; leaf != nullptr && from < leaf_end; ++from) {
+      const Page* page = leaf->pages[from % kLeafPages].load(std::memory_order_acquire);
+      if (page != nullptr && !is_zero(page)) return from;
+    }
+    from = leaf_end;
+  }
+  return until;
 }
 
 }  // namespace vdisk

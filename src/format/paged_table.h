@@ -24,7 +24,10 @@ class PagedTable {
   static constexpr std::size_t kPageBytes = 4096;
 
   struct alignas(64) Page {
-    std::byte bytes[kPageBytes];
+    union {
+      std::byte bytes[kPageBytes];
+      std::uint64_t words[kPageBytes / 8];
+    };
   };
 
   /// Fills one page with the table's bytes (zeros past the table's end) and validates it.
@@ -46,6 +49,24 @@ class PagedTable {
     }
     return load(page_number);
   }
+
+  /// The same page for changing: the shared zero page gives way to one of its own. Only words are changed,
+  /// with store_word, and only by one thread at a time; readers go on meanwhile. REQUIRES: as page(), and no
+  /// other call of writable_page at the same time.
+  Result<Page*> writable_page(std::uint64_t page_number);
+  /// The first page in [from, until) that is loaded and not the shared zero page; `until` if there is none.
+  std::uint64_t next_loaded_page(std::uint64_t from, std::uint64_t until) const noexcept;
+
+  /// The eight bytes at index `word`, in the order of the file, in one piece also while a writer changes
+  /// them. What was written before a word was stored is seen by whoever loads that word.
+  static std::uint64_t load_word(const Page& page, std::size_t word) noexcept {
+    return std::atomic_ref<std::uint64_t>(const_cast<Page&>(page).words[word])
+        .load(std::memory_order_acquire);
+  }
+  static void store_word(Page& page, std::size_t word, std::uint64_t value) noexcept {
+    std::atomic_ref<std::uint64_t>(page.words[word]).store(value, std::memory_order_release);
+  }
+  static constexpr std::size_t kWordsPerPage = kPageBytes / 8;
 
   std::uint64_t page_count() const noexcept { return page_count_; }
   /// True when the page is the shared zero page.

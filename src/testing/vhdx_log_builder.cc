@@ -132,4 +132,15 @@ std::shared_ptr<MemoryFile> make_vhdx_with_log(VhdxLogBuilder& log, const VhdxLo
   return file;
 }
 
+LogWrite take_page(File& file, std::uint64_t offset) {
+  LogWrite write{.file_offset = offset, .page = std::vector<std::byte>(4096)};
+  VDISK_ASSERT(read_exactly(file, FileOffset{offset}, write.page).has_value());
+  VDISK_ASSERT(file.write(FileOffset{offset}, std::vector<std::byte>(4096, std::byte{0xDB})).has_value());
+  return write;
+}
+
+void put_log(File& file, std::uint64_t log_offset, VhdxLogBuilder& log) {
+  VDISK_ASSERT(file.write(FileOffset{log_offset}, log.bytes()).has_value());
+}
+
 }  // namespace vdisk::testing

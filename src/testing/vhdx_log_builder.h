@@ -72,4 +72,10 @@ struct VhdxLogHost {
 std::shared_ptr<MemoryFile> make_vhdx_with_log(VhdxLogBuilder& log, const VhdxLogHost& host = {});
 vhdx::LogRegion region_of(VhdxLogBuilder& log, const VhdxLogHost& host = {});
 
+/// The page at `offset` of `file` as a change to it, which now stands in a log alone: in its place the file
+/// holds nonsense.
+LogWrite take_page(File& file, std::uint64_t offset);
+/// Writes the log into a whole image, whose headers (VhdxBuilder::log_guid) name it.
+void put_log(File& file, std::uint64_t log_offset, VhdxLogBuilder& log);
+
 }  // namespace vdisk::testing

@@ -296,7 +296,10 @@ static void no_permission(void) {
 
 int main(int argc, char** argv) {
   static const char* const levels[] = {"windows10", "page2018", "windows7"};
+  const char* from_environment = getenv("VIRTDISK_CONTRACT");
   if (argc > 1) image_folder = argv[1];
+  /* Before the first VirtdiskSetContract the environment decides, and without it windows10 holds. */
+  CHECK(strcmp(VirtdiskGetContract(), from_environment != NULL ? from_environment : "windows10") == 0);
   CHECK_CODE(VirtdiskSetContract("windows95"), 87);
   CHECK_CODE(VirtdiskSetContract(NULL), 87);
   for (size_t i = 0; i < 3; ++i) {

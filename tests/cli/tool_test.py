@@ -125,8 +125,8 @@ class Info(ToolTest):
 
     def test_text_has_exact_and_human_sizes(self):
         text = self.expect(0, "info", str(self.base)).stdout.decode()
-        self.assertRegex(text, r"(?m)^  Virtual size {12}4194304 bytes \(4\.00 MiB\)$")
-        self.assertRegex(text, r"(?m)^  Format {18}vhd, dynamic$")
+        self.assertRegex(text, r"(?m)^  Virtual size {2,}4194304 bytes \(4\.00 MiB\)$")
+        self.assertRegex(text, r"(?m)^  Format {2,}vhd, dynamic$")
 
     def test_parent_and_chain(self):
         info = self.expect_json(0, "info", str(self.child), "--chain")

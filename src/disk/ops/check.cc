@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "chain/parent_search.h"
 #include "disk/guarded.h"
 #include "disk/host_path.h"
@@ -149,10 +150,10 @@ class ChainCheck {
     const std::int64_t seconds = std::int64_t{stat.st_mtime} - kVhdEpochUnixSeconds;
     if (seconds == std::int64_t{*child.parent->locator.timestamp}) return;
     sink.add(Finding::Severity::kNote, ops::faults::kLinkTime,
-             "{}: records that its parent was last changed {} seconds after 2000, but {} was changed at {}; "
-             "if it was "
-             "only copied, all is well",
-             child.path, *child.parent->locator.timestamp, parent.path, seconds);
+             "{}: records that its parent was last changed at {}, but {} was changed at {}; if it was only "
+             "copied, all is well",
+             child.path, utc_text(kVhdEpochUnixSeconds + *child.parent->locator.timestamp), parent.path,
+             utc_text(stat.st_mtime));
   }
 
   /// Says where a recorded path does not lead to the parent that was found. Paths whose meaning here is not

@@ -261,7 +261,9 @@ TEST_F(CreateTest, LocatorsLeadBackToTheParentFromAnywhere) {
     ASSERT_TRUE(disk) << disk.error().message();
     EXPECT_EQ(disk->layer_count(), 2U);
     bool drive_recorded = false;
-    for (const ParentCandidate& candidate : disk->info(0)->parent->locator.candidates) {
+    const auto info = disk->info(0);
+    ASSERT_TRUE(info && info->parent);
+    for (const ParentCandidate& candidate : info->parent->locator.candidates) {
       drive_recorded |= candidate.recorded == "D:\\b\u00e4 se" + extension;  // the longest mapping
     }
     EXPECT_TRUE(drive_recorded);

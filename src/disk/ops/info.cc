@@ -2,6 +2,7 @@
 #include <vdisk/operations.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "disk/guarded.h"
 #include "disk/host_path.h"
@@ -40,6 +41,7 @@ Inspection inspect_layer(Result<ops::LayerFile> layer, const std::string& path, 
     inspection.info.change_tracking_files = change_tracking_files(path);
     return describe_image(*std::move(layer), options, inspection.info);
   });
+  std::ranges::move(host_notes(path), std::back_inserter(inspection.info.notes));
   if (!described) inspection.error = std::move(described).error();
   return inspection;
 }

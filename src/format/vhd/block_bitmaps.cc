@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/vhd/block_bitmaps.h"
 
+#include <bit>
+
 #include "base/checked.h"
 #include "base/endian.h"
 
@@ -24,8 +26,8 @@ std::uint64_t used_mask(std::uint32_t word, std::uint32_t used) noexcept {
 
 }  // namespace
 
-constinit const std::uint64_t BlockBitmaps::kClear = 0;
-constinit const std::uint64_t BlockBitmaps::kSet = ~std::uint64_t{0};
+constinit SectorBitmap::Word BlockBitmaps::kClear{0};
+constinit SectorBitmap::Word BlockBitmaps::kSet{~std::uint64_t{0}};
 
 BlockBitmaps::BlockBitmaps(File& file, std::uint64_t block_count, std::uint32_t sectors,
                            std::uint64_t most_bytes)
@@ -42,10 +44,15 @@ BlockBitmaps::~BlockBitmaps() {
     Leaf* leaf = slot.load(std::memory_order_relaxed);
     if (leaf == nullptr) continue;
     for (std::uint64_t i = 0; i <= leaf_mask_; ++i) {
-      const std::uint64_t* words = leaf[i].load(std::memory_order_relaxed);
-      if (words != &kClear && words != &kSet) delete[] words;
+      const Word* words = leaf[i].load(std::memory_order_relaxed);
+      if (!is_shared(words)) delete[] words;
     }
     delete[] leaf;
+  }
+  while (retired_ != nullptr) {
+    Word* next = std::bit_cast<Word*>(retired_[link_word()].load(std::memory_order_relaxed));
+    delete[] retired_;
+    retired_ = next;
   }
 }
 
@@ -69,12 +76,12 @@ Result<BlockBitmaps::Leaf*> BlockBitmaps::leaf_of(std::uint64_t block) {
   return leaf;
 }
 
-Result<std::unique_ptr<std::uint64_t[]>> BlockBitmaps::read_words(FileOffset at) const {
-  auto words = std::make_unique<std::uint64_t[]>(word_count_);
-  const auto bytes = std::as_writable_bytes(std::span(words.get(), word_count_));
+Result<std::unique_ptr<BlockBitmaps::Word[]>> BlockBitmaps::read_words(FileOffset at) const {
+  const auto stored = std::make_unique<Be<std::uint64_t>[]>(word_count_);
+  const auto bytes = std::as_writable_bytes(std::span(stored.get(), word_count_));
   VDISK_TRY(read_exactly(file_, at, bytes.first(stored_bytes_)));
-  for (std::uint32_t i = 0; i < word_count_; ++i)
-    words[i] = vdisk::load<Be<std::uint64_t>>(bytes_of(words[i]));
+  auto words = std::make_unique<Word[]>(word_count_ + 2);
+  for (std::uint32_t i = 0; i < word_count_; ++i) words[i].store(stored[i], std::memory_order_relaxed);
   return words;
 }
 
@@ -84,21 +91,82 @@ Result<SectorBitmap> BlockBitmaps::load(std::uint64_t block, FileOffset at, std:
   bool all_clear = true;
   for (std::uint32_t i = 0; i < word_count_; ++i) {
     const std::uint64_t used = used_mask(i, used_sectors);
-    all_set = all_set && (fresh[i] & used) == used;
-    all_clear = all_clear && (fresh[i] & used) == 0;
+    const std::uint64_t word = fresh[i].load(std::memory_order_relaxed);
+    all_set = all_set && (word & used) == used;
+    all_clear = all_clear && (word & used) == 0;
   }
-  const std::uint64_t* words = all_set ? &kSet : all_clear ? &kClear : fresh.get();
-  const std::uint64_t bytes = words == fresh.get() ? word_count_ * sizeof(std::uint64_t) : 0;
+  Word* words = all_set ? &kSet : all_clear ? &kClear : fresh.get();
+  const std::uint64_t bytes = words == fresh.get() ? own_bytes() : 0;
 
   Leaf* leaf = VDISK_TRY(leaf_of(block));
   VDISK_TRY(charge(bytes));
-  const std::uint64_t* kept = nullptr;
+  Word* kept = nullptr;
   if (leaf[block & leaf_mask_].compare_exchange_strong(kept, words, std::memory_order_acq_rel)) {
     if (bytes != 0) static_cast<void>(fresh.release());
     return SectorBitmap(kind_of(words), words);
   }
   loaded_bytes_.fetch_sub(bytes, std::memory_order_relaxed);  // Another thread was first.
   return SectorBitmap(kind_of(kept), kept);
+}
+
+Status BlockBitmaps::prepare(std::uint64_t block, bool bits) {
+  Leaf* leaf = VDISK_TRY(leaf_of(block));
+  Leaf& slot = leaf[block & leaf_mask_];
+  Word* now = slot.load(std::memory_order_acquire);
+  if (!bits || (now != nullptr && now != &kClear)) return {};
+  VDISK_TRY(charge(own_bytes()));
+  auto fresh = std::make_unique<Word[]>(word_count_ + 2);
+  // Only a reader can come between, and it puts what is in the file into an empty slot.
+  if (slot.compare_exchange_strong(now, fresh.get(), std::memory_order_acq_rel)) {
+    static_cast<void>(fresh.release());
+    return {};
+  }
+  loaded_bytes_.fetch_sub(own_bytes(), std::memory_order_relaxed);
+  return prepare(block, bits);
+}
+
+bool BlockBitmaps::set(std::uint64_t block, std::uint32_t first, std::uint32_t count) noexcept {
+  Word* words = slot_of(block).load(std::memory_order_acquire);
+  if (words == &kSet) return false;
+  const std::uint32_t end = first + count;
+  for (std::uint32_t at = first; at < end;) {
+    const std::uint32_t next = std::min(end, (at / 64 + 1) * 64);
+    const std::uint64_t from = ~std::uint64_t{0} >> at % 64;
+    const std::uint64_t to = next % 64 == 0 ? ~std::uint64_t{0} : ~(~std::uint64_t{0} >> next % 64);
+    words[at / 64].fetch_or(from & to, std::memory_order_release);
+    at = next;
+  }
+  return words[dirty_word()].exchange(1, std::memory_order_relaxed) == 0;
+}
+
+void BlockBitmaps::replace(Leaf& slot, Word* words) noexcept {
+  Word* before = slot.exchange(words, std::memory_order_acq_rel);
+  if (before == nullptr || is_shared(before)) return;
+  before[link_word()].store(std::bit_cast<std::uint64_t>(retired_), std::memory_order_relaxed);
+  retired_ = before;
+}
+
+void BlockBitmaps::set_all(std::uint64_t block) noexcept { replace(slot_of(block), &kSet); }
+
+void BlockBitmaps::forget(std::uint64_t block) noexcept {
+  if (directory_[block >> leaf_shift_].load(std::memory_order_acquire) == nullptr) return;
+  replace(slot_of(block), nullptr);
+}
+
+void BlockBitmaps::copy_stored(std::uint64_t block, std::span<std::byte> into) noexcept {
+  Word* words = slot_of(block).load(std::memory_order_acquire);
+  if (words == &kSet) {
+    std::ranges::fill(into, std::byte{0xFF});
+    return;
+  }
+  std::ranges::fill(into, std::byte{0});
+  words[dirty_word()].store(0, std::memory_order_relaxed);
+  for (std::uint32_t i = 0; i < word_count_; ++i) {
+    const Be<std::uint64_t> stored = words[i].load(std::memory_order_acquire);
+    const auto bytes = bytes_of(stored);
+    const std::size_t at = i * sizeof stored;
+    std::ranges::copy(bytes.first(std::min(bytes.size(), stored_bytes_ - at)), into.begin() + at);
+  }
 }
 
 }  // namespace vdisk::vhd

@@ -14,13 +14,16 @@ void to_host_order(std::span<std::uint32_t> entries) noexcept {
   for (std::uint32_t& entry : entries) entry = load<Be<std::uint32_t>>(bytes_of(entry));
 }
 
-/// Refuses two blocks that share bytes. Files are mostly in order, so that the sort is seldom needed.
-Status refuse_overlaps(const File& file, const Parsed& parsed, const std::vector<std::uint32_t>& entries) {
-  std::vector<std::uint64_t> placed;  // sector in the upper half, block in the lower
-  placed.reserve(entries.size());
-  for (std::uint64_t block = 0; block < entries.size(); ++block) {
-    if (entries[block] != kUnallocated) placed.push_back(std::uint64_t{entries[block]} << 32 | block);
-  }
+void note_short_tail(Parsed& parsed, std::uint64_t block) {
+  parsed.make_read_only(
+      faults::kLastBlockShort,
+      fmt::format("the file ends inside the last block, {}; every sector of the disk is there", block));
+}
+
+}  // namespace
+
+Status refuse_overlaps(const File& file, const Parsed& parsed, std::vector<std::uint64_t>& placed) {
+  // Files are mostly in order, so that the sort is seldom needed.
   if (!std::ranges::is_sorted(placed)) std::ranges::sort(placed);
   const std::uint64_t stride_sectors =
       (std::uint64_t{parsed.bitmap_bytes} + parsed.properties.geometry.block_bytes) / kSectorBytes;
@@ -35,14 +38,6 @@ Status refuse_overlaps(const File& file, const Parsed& parsed, const std::vector
   }
   return {};
 }
-
-void note_short_tail(Parsed& parsed, std::uint64_t block) {
-  parsed.make_read_only(
-      faults::kLastBlockShort,
-      fmt::format("the file ends inside the last block, {}; every sector of the disk is there", block));
-}
-
-}  // namespace
 
 EntryVerdict judge_entry(const Parsed& parsed, std::uint64_t block, std::uint32_t sector) noexcept {
   const std::uint64_t at = std::uint64_t{sector} * kSectorBytes;
@@ -89,8 +84,10 @@ Result<std::unique_ptr<BlockTable>> BlockTable::load(File& file, Parsed& parsed,
     return table;
   }
   BlockTable* self = table.get();
+  table->page_count_ = divide_up(bytes, PagedTable::kPageBytes);
+  table->most_bytes_ = limits.table_bytes;
   table->paged_ = std::make_unique<PagedTable>(
-      divide_up(bytes, PagedTable::kPageBytes), limits.table_bytes,
+      table->page_count_, limits.table_bytes,
       [self, &file, &parsed](std::uint64_t page_number, std::span<std::byte, PagedTable::kPageBytes> into) {
         return self->load_page(file, parsed, page_number, into);
       });
@@ -104,20 +101,63 @@ Result<std::unique_ptr<BlockTable>> BlockTable::load(File& file, Parsed& parsed,
 }
 
 Status BlockTable::load_eager(File& file, Parsed& parsed) {
-  eager_.resize(parsed.block_count);
-  VDISK_TRY(
-      read_exactly(file, FileOffset{parsed.header->table_offset}, std::as_writable_bytes(std::span(eager_))));
-  to_host_order(eager_);
-  for (std::uint64_t block = 0; block < eager_.size(); ++block) {
-    if (eager_[block] == kUnallocated) continue;
-    const EntryVerdict verdict = judge_entry(parsed, block, eager_[block]);
+  std::vector<std::uint32_t> entries(parsed.block_count);
+  VDISK_TRY(read_exactly(file, FileOffset{parsed.header->table_offset},
+                         std::as_writable_bytes(std::span(entries))));
+  to_host_order(entries);
+  std::vector<std::uint64_t> placed;
+  for (std::uint64_t block = 0; block < entries.size(); ++block) {
+    if (entries[block] == kUnallocated) continue;
+    const EntryVerdict verdict = judge_entry(parsed, block, entries[block]);
     if (verdict.flaw == EntryFlaw::kShortTail) {
       note_short_tail(parsed, block);
     } else if (verdict.flaw != EntryFlaw::kNone) {
-      return fail_entry(file, parsed, block, eager_[block], verdict);
+      return fail_entry(file, parsed, block, entries[block], verdict);
     }
+    placed.push_back(placed_block(block, entries[block]));
   }
-  return refuse_overlaps(file, parsed, eager_);
+  VDISK_TRY(refuse_overlaps(file, parsed, placed));
+  eager_ = std::make_unique<Entry[]>(entries.size());
+  for (std::size_t i = 0; i < entries.size(); ++i) eager_[i].store(entries[i], std::memory_order_relaxed);
+  return {};
+}
+
+BlockTable::~BlockTable() {
+  std::atomic<Entry*>* directory = changed_.load(std::memory_order_relaxed);
+  if (directory == nullptr) return;
+  for (std::uint64_t i = 0; i < page_count_; ++i) delete[] directory[i].load(std::memory_order_relaxed);
+  delete[] directory;
+}
+
+Status BlockTable::prepare(std::uint64_t block) {
+  if (own_entry(block) != nullptr) return {};
+  const PagedTable::Page* below = VDISK_TRY(paged_->page(block / kPageEntries));
+  constexpr std::uint64_t kBytes = kPageEntries * sizeof(Entry);
+  if (changed_bytes_ + kBytes > most_bytes_) {
+    return fail(vdisk::faults::kMemory,
+                "changed pages of the block table would exceed the limit of {} cached bytes; raise "
+                "Limits::table_bytes",
+                most_bytes_);
+  }
+  if (changed_.load(std::memory_order_relaxed) == nullptr) {
+    changed_.store(std::make_unique<std::atomic<Entry*>[]>(page_count_).release(), std::memory_order_release);
+  }
+  auto page = std::make_unique<Entry[]>(kPageEntries);
+  for (std::size_t i = 0; i < kPageEntries; ++i) {
+    std::uint32_t stored;
+    std::memcpy(&stored, below->bytes + i * sizeof stored, sizeof stored);
+    page[i].store(~stored, std::memory_order_relaxed);
+  }
+  changed_bytes_ += kBytes;
+  changed_.load(std::memory_order_relaxed)[block / kPageEntries].store(page.release(),
+                                                                       std::memory_order_release);
+  return {};
+}
+
+void BlockTable::copy_stored(std::uint64_t first, std::span<std::byte> into) const noexcept {
+  for (std::size_t i = 0; i < into.size() / sizeof(std::uint32_t); ++i) {
+    store(into.subspan(i * sizeof(std::uint32_t)), Be<std::uint32_t>(peek(first + i)));
+  }
 }
 
 Status BlockTable::load_page(File& file, const Parsed& parsed, std::uint64_t page_number,

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "format/vhd/block_table.h"
 #include "format/vhd/faults.h"
 #include "format/vhd/parse.h"
@@ -73,31 +74,6 @@ Status check_locators(File& file, const Parsed& parsed, CheckSink& sink) {
     sink.add(Severity::kDamage, faults::kLocator, "nothing in the image says where its parent is");
   }
   return {};
-}
-
-/// Everything that is not payload, for the search for leaks: what blocks may not touch, and what may be
-/// anywhere.
-std::vector<Reserved> all_reserved(const Parsed& parsed) {
-  std::vector<Reserved> all = parsed.reserved;
-  const auto add = [&](std::uint64_t at, std::uint64_t length, std::string_view what) {
-    if (at >= parsed.limit_bytes) return;
-    all.push_back({at, std::min(length, parsed.limit_bytes - at), what});
-  };
-  if (parsed.properties.parent) {
-    for (const LocatorEntry& entry : parsed.header->parent_locators) {
-      if (entry.platform_code == 0) continue;
-      // Bytes as Windows writes them, sectors as the spec says: small numbers are sectors (formats.md 1.4).
-      const std::uint64_t space = entry.data_space;
-      add(entry.data_offset, space < kSectorBytes ? space * kSectorBytes : space, "a parent locator");
-    }
-  }
-  if (parsed.batmap) {
-    add(parsed.reserved[2].at + parsed.reserved[2].length, kSectorBytes, "the batmap header");
-    add(parsed.batmap->batmap_offset, std::uint64_t{parsed.batmap->batmap_sectors} * kSectorBytes,
-        "the batmap");
-  }
-  std::ranges::sort(all, {}, &Reserved::at);
-  return all;
 }
 
 /// Examines the whole block table. Blocks are put in file order with one bit per sector of the file, a window
@@ -224,13 +200,14 @@ class TableCheck {
     sink_.report().blocks_total += parsed_.block_count;
     sink_.report().blocks_allocated += allocated_;
     if (unaligned_ != 0) {
-      sink_.add(Severity::kNote, faults::kAlignment,
-                "the data of {} of {} blocks is not aligned to 4096 bytes", unaligned_, allocated_);
+      sink_.add(Severity::kNote, faults::kAlignment, "the data of {} of {} is not aligned to 4096 bytes",
+                unaligned_, counted(allocated_, "block", "blocks"));
     }
     if (spare_ != 0) {
       sink_.add(Severity::kNote, faults::kBatSpare,
-                "{} entries of the block allocation table past the disk's {} blocks are not empty", spare_,
-                parsed_.block_count);
+                "{} of the block allocation table past the disk's {} {} not empty",
+                counted(spare_, "entry", "entries"), counted(parsed_.block_count, "block", "blocks"),
+                spare_ == 1 ? "is" : "are");
     }
   }
 

@@ -363,9 +363,9 @@ TEST(VhdCornerCase, No36_TimestampsCountFrom2000) {
   const auto shown = [](std::uint32_t seconds) {
     return detail(*open_image(VhdBuilder::fixed(kMiB).timestamp(seconds)).value(), "timestamp");
   };
-  EXPECT_EQ(shown(0), "2000-01-01T00:00:00Z");
-  EXPECT_EQ(shown(646'229'134), "2020-06-23T12:05:34Z");
-  EXPECT_EQ(shown(0xFFFF'FFFF), "2136-02-07T06:28:15Z");
+  EXPECT_EQ(shown(0), "2000-01-01 00:00:00 UTC");
+  EXPECT_EQ(shown(646'229'134), "2020-06-23 12:05:34 UTC");
+  EXPECT_EQ(shown(0xFFFF'FFFF), "2136-02-07 06:28:15 UTC");
 }
 
 }  // namespace

@@ -57,9 +57,7 @@ Footer footer_of(const CreateSpec& spec) {
   footer.format_version = kVersion1;
   footer.data_offset = spec.type == DiskType::kFixed ? kNowhere : kHeaderAt;
   footer.timestamp = timestamp_of(spec.creation_unix_seconds);
-  footer.creator_application = kCreatorApplication;
-  footer.creator_version = kCreatorVersion;
-  footer.creator_host_os = kCreatorHostOs;
+  set_creator(footer);
   footer.original_size = spec.virtual_size_bytes;
   footer.current_size = spec.virtual_size_bytes;
   footer.cylinders = geometry.cylinders;
@@ -94,7 +92,8 @@ std::vector<std::byte> utf16_bytes(std::string_view utf8) {
   VDISK_ASSERT(text.has_value());  // paths were judged where the link was made
   std::vector<std::byte> bytes;
   for (const char16_t unit : *text) {
-    const auto raw = bytes_of(Stored(static_cast<std::uint16_t>(unit)));
+    const Stored stored(static_cast<std::uint16_t>(unit));
+    const auto raw = bytes_of(stored);
     bytes.insert(bytes.end(), raw.begin(), raw.end());
   }
   return bytes;
@@ -230,6 +229,12 @@ constexpr std::uint32_t kBlockSizes[] = {512 * kKiB, 2 * kMiB};
 constexpr std::uint32_t kSectorSizes[] = {kSectorBytes};
 
 }  // namespace
+
+void set_creator(Footer& footer) noexcept {
+  footer.creator_application = kCreatorApplication;
+  footer.creator_version = kCreatorVersion;
+  footer.creator_host_os = kCreatorHostOs;
+}
 
 const CreateLimits kCreateLimits = {
     .least_bytes = 3 * kMiB,

@@ -26,4 +26,7 @@ struct Layout {
 Result<Layout> write_structures(File& file, const CreateSpec& spec, const OperationControl& control);
 Footer new_footer(const CreateSpec& spec);
 
+/// Says who made the file: what new images say.
+void set_creator(Footer& footer) noexcept;
+
 }  // namespace vdisk::vhd

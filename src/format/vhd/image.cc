@@ -10,8 +10,9 @@
 
 namespace vdisk::vhd {
 
-Result<std::unique_ptr<Image>> VhdImage::open(std::unique_ptr<File> file, const ImageOpen& options) {
-  std::unique_ptr<VhdImage> image(new VhdImage(std::move(file)));
+Result<std::unique_ptr<Image>> VhdImage::open_growing(std::unique_ptr<File> file, const ImageOpen& options,
+                                                      const Growth& growth) {
+  std::unique_ptr<VhdImage> image(new VhdImage(std::move(file), options.limits));
   Parsed& parsed = image->parsed_;
   VDISK_TRY(parse(*image->file_, parsed));
   if (!parsed.fixed()) {
@@ -25,6 +26,12 @@ Result<std::unique_ptr<Image>> VhdImage::open(std::unique_ptr<File> file, const 
   if (options.writable && parsed.read_only_fault != nullptr) {
     return fail(*parsed.read_only_fault, "{}: cannot be opened for writing: {}", image->file_->name(),
                 parsed.read_only_reason);
+  }
+  if (options.writable) {
+    image->writer_ =
+        std::make_unique<Writer>(Writer::Parts{*image->file_, parsed, image->table_.get(),
+                                               image->bitmaps_.get(), image->io_gate(), image->limits_},
+                                 growth);
   }
   if (options.trace) {
     for (const std::string& note : parsed.properties.notes) {
@@ -46,26 +53,34 @@ Result<std::uint64_t> VhdImage::resolve_read(DiskRange range, RunList& runs) {
   while (at < range.end()) {
     const std::uint64_t block = at >> block_shift_;
     const std::uint64_t end = std::min((block + 1) << block_shift_, range.end());
-    const std::uint32_t sector = VDISK_TRY(table_->entry(block));
-    if (sector == kUnallocated) {
-      if (!runs.add(blank(at, end - at))) break;
-    } else if (!VDISK_TRY(add_block(block, sector, at, end, runs))) {
-      return runs.back().end() - range.at.bytes;
-    }
+    if (!VDISK_TRY(add_block(block, at, end, runs))) return runs.back().end() - range.at.bytes;
     at = end;
   }
   return at - range.at.bytes;
 }
 
-Result<bool> VhdImage::add_block(std::uint64_t block, std::uint32_t sector, std::uint64_t at,
-                                 std::uint64_t end, RunList& runs) {
+Result<SectorBitmap> VhdImage::bitmap_of(std::uint64_t block, std::uint32_t& sector) {
   const std::uint64_t start = block << block_shift_;
-  const std::uint64_t block_end =
+  const std::uint64_t end =
       std::min((block + 1) << block_shift_, parsed_.properties.geometry.virtual_size_bytes);
-  const FileOffset bitmap_at{std::uint64_t{sector} * kSectorBytes};
-  const std::uint64_t data_at = bitmap_at.bytes + parsed_.bitmap_bytes;
-  const SectorBitmap bitmap = VDISK_TRY(
-      bitmaps_->get(block, bitmap_at, static_cast<std::uint32_t>((block_end - start) / kSectorBytes)));
+  for (;;) {
+    if (sector == kUnallocated) return SectorBitmap(SectorBitmap::Kind::kAllClear, nullptr);
+    const SectorBitmap bitmap =
+        VDISK_TRY(bitmaps_->get(block, FileOffset{std::uint64_t{sector} * kSectorBytes},
+                                static_cast<std::uint32_t>((end - start) / kSectorBytes)));
+    // A block that is freed loses its entry before its bitmap, and one that is made gets its bitmap before
+    // its entry: with the entry as before, the bitmap was the block's there.
+    const std::uint32_t again = VDISK_TRY(table_->entry(block));
+    if (again == sector) return bitmap;
+    sector = again;
+  }
+}
+
+Result<bool> VhdImage::add_block(std::uint64_t block, std::uint64_t at, std::uint64_t end, RunList& runs) {
+  std::uint32_t sector = VDISK_TRY(table_->entry(block));
+  const SectorBitmap bitmap = VDISK_TRY(bitmap_of(block, sector));
+  const std::uint64_t start = block << block_shift_;
+  const std::uint64_t data_at = std::uint64_t{sector} * kSectorBytes + parsed_.bitmap_bytes;
   const auto in_file = [&](std::uint64_t from, std::uint64_t to) {
     return Run{Run::Source::kFile, DiskOffset{from}, to - from, FileOffset{data_at + (from - start)}};
   };
@@ -83,6 +98,14 @@ Result<bool> VhdImage::add_block(std::uint64_t block, std::uint32_t sector, std:
     at = next;
   }
   return true;
+}
+
+Result<WriteTicket> VhdImage::resolve_write(DiskRange range, RunList& runs) {
+  return writer_ ? writer_->resolve(range, runs) : Image::resolve_write(range, runs);
+}
+
+Status VhdImage::discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) {
+  return writer_ ? writer_->discard(range, keep_space, rest) : Image::discard(range, keep_space, rest);
 }
 
 Result<std::uint64_t> VhdImage::allocated_bytes() {

@@ -182,7 +182,7 @@ TEST(VhdImage, ReadingLoadedBlocksAllocatesNothingAndReadsNoMetadata) {
     }
     if (round == 0) continue;  // The first round loads.
     EXPECT_EQ(counts.reads, reads_before);
-    EXPECT_EQ(heap.allocations(), 0U);
+    EXPECT_EQ(heap.allocations(), 0u);
   }
 }
 
@@ -228,7 +228,7 @@ TEST(VhdImage, NotesGoToTheTrace) {
 }
 
 TEST(SectorBitmap, RunsCrossWords) {
-  const std::uint64_t words[] = {~std::uint64_t{0}, ~std::uint64_t{0} << 62, 1};
+  const SectorBitmap::Word words[] = {~std::uint64_t{0}, ~std::uint64_t{0} << 62, 1};
   const SectorBitmap bitmap(SectorBitmap::Kind::kMixed, words);
   EXPECT_EQ(bitmap.run(0, 192), 66u);
   EXPECT_EQ(bitmap.run(63, 192), 3u);

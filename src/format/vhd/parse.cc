@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/vhd/parse.h"
 
+#include <algorithm>
 #include <bit>
-#include <chrono>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "format/vhd/faults.h"
 #include "format/vhd/geometry.h"
 
@@ -26,18 +27,6 @@ std::string tag_text(const Tag4& tag) {
 
 std::string version_text(std::uint32_t version) {
   return fmt::format("{}.{}", version >> 16, version & 0xFFFF);
-}
-
-/// "2019-03-01T12:00:00Z".
-std::string timestamp_text(std::uint32_t seconds_since_2000) {
-  using namespace std::chrono;
-  const sys_seconds time{seconds{kEpochUnixSeconds + seconds_since_2000}};
-  const sys_days day = floor<days>(time);
-  const year_month_day date{day};
-  const hh_mm_ss clock{time - day};
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     clock.hours().count(), clock.minutes().count(), clock.seconds().count());
 }
 
 /// ".v01" to ".v64": a part of a split image of Virtual PC (formats.md 1.16).
@@ -119,14 +108,12 @@ void describe_footer(Parsed& parsed) {
     properties.creator = fmt::format("{} {}", application, version_text(footer.creator_version));
   }
   auto& details = properties.details;
-  details.emplace_back("creator_application", application);
-  details.emplace_back("creator_version", version_text(footer.creator_version));
   details.emplace_back("creator_host_os", tag_text(footer.creator_host_os));
   details.emplace_back("chs_geometry", fmt::format("{}/{}/{}", footer.cylinders.get(), footer.heads,
                                                    footer.sectors_per_track));
   details.emplace_back("footer_copy", std::string(to_string(parsed.footers.chosen_place)));
   details.emplace_back("saved_state", footer.saved_state != 0 ? "true" : "false");
-  details.emplace_back("timestamp", timestamp_text(footer.timestamp));
+  details.emplace_back("timestamp", utc_text(kEpochUnixSeconds + footer.timestamp));
 }
 
 /// What a reader should know of how the footer was found (formats.md 1.13, cases 2 to 6 and 9).
@@ -329,6 +316,29 @@ Status parse(File& file, Parsed& parsed) {
   if (parsed.properties.type == DiskType::kDifferencing) VDISK_TRY(read_parent(file, parsed));
   VDISK_TRY(std::move(usable));
   return look_for_batmap(file, parsed);
+}
+
+std::vector<Reserved> all_reserved(const Parsed& parsed) {
+  std::vector<Reserved> all = parsed.reserved;
+  const auto add = [&](std::uint64_t at, std::uint64_t length, std::string_view what) {
+    if (at >= parsed.limit_bytes) return;
+    all.push_back({at, std::min(length, parsed.limit_bytes - at), what});
+  };
+  if (parsed.properties.parent) {
+    for (const LocatorEntry& entry : parsed.header->parent_locators) {
+      if (entry.platform_code == 0) continue;
+      // Bytes as Windows writes them, sectors as the spec says: small numbers are sectors (formats.md 1.4).
+      const std::uint64_t space = entry.data_space;
+      add(entry.data_offset, space < kSectorBytes ? space * kSectorBytes : space, "a parent locator");
+    }
+  }
+  if (parsed.batmap) {
+    add(parsed.reserved[2].at + parsed.reserved[2].length, kSectorBytes, "the batmap header");
+    add(parsed.batmap->batmap_offset, std::uint64_t{parsed.batmap->batmap_sectors} * kSectorBytes,
+        "the batmap");
+  }
+  std::ranges::sort(all, {}, &Reserved::at);
+  return all;
 }
 
 }  // namespace vdisk::vhd

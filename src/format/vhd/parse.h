@@ -88,6 +88,10 @@ Status search_footer(File& file, Footers& footers);
 /// Parses everything but the block allocation table.
 Status parse(File& file, Parsed& parsed);
 
+/// Everything before `limit_bytes` that is not payload, by place: what blocks may not touch, and what may be
+/// anywhere.
+std::vector<Reserved> all_reserved(const Parsed& parsed);
+
 /// One slot of the dynamic header, read.
 struct LocatorText {
   LocatorEntry entry;

@@ -185,8 +185,8 @@ Status Bat::load_page(std::uint64_t page_number, std::span<std::byte, PagedTable
   const std::uint64_t from = page_number * PagedTable::kPageBytes;
   const std::uint64_t length = std::min<std::uint64_t>(into.size(), table_bytes_ - from);
   std::ranges::fill(into.subspan(length), std::byte{0});  // Behind the last entry anything may stand.
-  VDISK_TRY_CONTEXT(read_zero_padded(file_, FileOffset{at_ + from}, into.first(length)),
-                    "reading BAT page {}", page_number);
+  static_cast<void>(VDISK_TRY_CONTEXT(read_zero_padded(file_, FileOffset{at_ + from}, into.first(length)),
+                                      "reading BAT page {}", page_number));
   const std::uint64_t first = page_number * kEntriesPerPage;
   for (std::uint64_t i = 0; i < length / kBatEntryBytes; ++i) {
     const BatEntry entry{load<Le<std::uint64_t>>(into.subspan(i * kBatEntryBytes))};
@@ -203,8 +203,10 @@ Result<std::uint64_t> Bat::next_used_index(std::uint64_t index) {
     // Also how storage answers that ends before the table does.
     return next_page * kEntriesPerPage;
   }
-  if (data - at_ >= table_bytes_) return geometry().entry_count;
-  return (data - at_) / PagedTable::kPageBytes * kEntriesPerPage;
+  const std::uint64_t until = std::min((data - at_) / PagedTable::kPageBytes, table_.page_count());
+  // What was changed in memory need not have reached the file yet.
+  const std::uint64_t used = table_.next_loaded_page(next_page, until);
+  return std::min(used * kEntriesPerPage, geometry().entry_count);
 }
 
 }  // namespace vdisk::vhdx

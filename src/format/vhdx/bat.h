@@ -138,16 +138,31 @@ class Bat {
     return table_.page(index / kEntriesPerPage);
   }
   static BatEntry entry_in(const PagedTable::Page& page, std::uint64_t index) noexcept {
-    return {load<Le<std::uint64_t>>(std::span(page.bytes).subspan(index % kEntriesPerPage * kBatEntryBytes))};
+    return {from_stored(PagedTable::load_word(page, index % kEntriesPerPage))};
   }
   Result<BatEntry> entry(std::uint64_t index) { return entry_in(*VDISK_TRY(page_of(index)), index); }
 
+  // Writing, in memory alone. REQUIRES: one caller at a time.
+  Result<PagedTable::Page*> writable_page_of(std::uint64_t index) {
+    return table_.writable_page(index / kEntriesPerPage);
+  }
+  static void store_entry(PagedTable::Page& page, std::uint64_t index, BatEntry entry) noexcept {
+    PagedTable::store_word(page, index % kEntriesPerPage, from_stored(entry.raw));
+  }
+  std::uint64_t page_offset(std::uint64_t page_number) const noexcept {
+    return at_ + page_number * PagedTable::kPageBytes;
+  }
+
   /// The first index behind the page of `index` that may not be zero: passes over holes of the file without
-  /// loading their pages. One question to the file.
+  /// loading their pages, but not over pages that hold something in memory. One question to the file.
   Result<std::uint64_t> next_used_index(std::uint64_t index);
 
  private:
   Status load_page(std::uint64_t page_number, std::span<std::byte, PagedTable::kPageBytes> into);
+  /// Between the file's order of bytes and ours; its own inverse.
+  static std::uint64_t from_stored(std::uint64_t word) noexcept {
+    return std::bit_cast<Le<std::uint64_t>>(word).get();
+  }
 
   File& file_;
   const std::uint64_t at_;

@@ -229,7 +229,7 @@ Status Checker::check_bat() {
   PartialBlockWatch watch(geometry, file_->name());
   const auto visit = [&](std::uint64_t index, BatEntry entry) -> Status {
     VDISK_TRY(check_entry(rules, index, entry));
-    VDISK_TRY(found(watch.visit(index, entry)));
+    static_cast<void>(VDISK_TRY(found(watch.visit(index, entry))));
     return {};
   };
   const std::uint64_t total = geometry.entry_count * kBatEntryBytes;
@@ -241,7 +241,7 @@ Status Checker::check_bat() {
     return {};
   };
   VDISK_TRY(scan_bat(*file_, *parsed_.regions.bat, geometry, visit, before_piece));
-  VDISK_TRY(found(watch.finish()));
+  static_cast<void>(VDISK_TRY(found(watch.finish())));
   report_leaks();
   return {};
 }
@@ -254,7 +254,8 @@ Status Checker::run() {
   if (!VDISK_TRY(found(check_region_tables()))) {
     // The first obstacle among the regions need not be the only damage.
     if (parsed_.regions.metadata) {
-      VDISK_TRY(found(read_metadata_into(*file_, *parsed_.regions.metadata, parsed_.metadata)));
+      static_cast<void>(
+          VDISK_TRY(found(read_metadata_into(*file_, *parsed_.regions.metadata, parsed_.metadata))));
     }
     return {};
   }

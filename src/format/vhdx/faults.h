@@ -97,6 +97,15 @@ inline constexpr Fault kBatOverlap{"vhdx.bat.overlap", win32::kVhdBlockAllocatio
 inline constexpr Fault kBitmapMissing{"vhdx.bat.bitmap_missing", win32::kVhdBlockAllocationTableCorrupt,
                                       "A partially present block has no sector bitmap."};
 
+// Writing.
+inline constexpr Fault kNoLog{"vhdx.write.no_log", win32::kFileCorrupt,
+                              "The file has no log, so it cannot be changed safely."};
+inline constexpr Fault kWriteScattered{
+    "vhdx.write.too_scattered", win32::kVirtualDiskLimitation,
+    "The blocks lie too far apart for the free space between them to be told in bounded memory."};
+inline constexpr Fault kWriterClosed{"vhdx.write.closed", win32::kWriteProtect,
+                                     "The image was closed and takes no more changes."};
+
 // Said by check alone; what is no defect has no code.
 inline constexpr Fault kHeaderCopy{"vhdx.check.header_copy", win32::kFileCorrupt,
                                    "One of the two headers is invalid; the other one serves."};
@@ -112,47 +121,28 @@ inline constexpr Fault kTooScattered{
     "vhdx.check.too_scattered", 0,
     "The blocks lie too far apart for their overlaps to be looked for in bounded memory."};
 
-inline constexpr const Fault* kAll[] = {&kIdentifier,
-                                        &kHeadersInvalid,
-                                        &kHeaderConflict,
-                                        &kVersion,
-                                        &kLogVersion,
-                                        &kLogPlace,
-                                        &kSequenceExhausted,
-                                        &kRegionTablesInvalid,
-                                        &kRegionPlace,
-                                        &kRegionDuplicate,
-                                        &kRegionOverlap,
-                                        &kRegionUnknown,
-                                        &kRegionMissing,
-                                        &kMetadataTable,
-                                        &kMetadataEntry,
-                                        &kMetadataDuplicate,
-                                        &kMetadataOverlap,
-                                        &kMetadataUnknown,
-                                        &kMetadataMissing,
-                                        &kMetadataItem,
-                                        &kIncomplete,
-                                        &kBlockSize,
-                                        &kDiskSize,
-                                        &kSectorSize,
-                                        &kLocatorMissing,
-                                        &kLocatorUnexpected,
-                                        &kLocatorType,
-                                        &kLocatorMalformed,
-                                        &kLocatorLinkage,
-                                        &kLocatorNoPath,
-                                        &kBatSize,
-                                        &kBatState,
-                                        &kBatPlace,
-                                        &kBatOverlap,
-                                        &kBitmapMissing,
-                                        &kHeaderCopy,
-                                        &kRegionTableCopy,
-                                        &kReserved,
-                                        &kLeak,
-                                        &kFileLength,
-                                        &kAnchor,
+inline constexpr const Fault* kAll[] = {&kIdentifier,        &kHeadersInvalid,
+                                        &kHeaderConflict,    &kVersion,
+                                        &kLogVersion,        &kLogPlace,
+                                        &kSequenceExhausted, &kRegionTablesInvalid,
+                                        &kRegionPlace,       &kRegionDuplicate,
+                                        &kRegionOverlap,     &kRegionUnknown,
+                                        &kRegionMissing,     &kMetadataTable,
+                                        &kMetadataEntry,     &kMetadataDuplicate,
+                                        &kMetadataOverlap,   &kMetadataUnknown,
+                                        &kMetadataMissing,   &kMetadataItem,
+                                        &kIncomplete,        &kBlockSize,
+                                        &kDiskSize,          &kSectorSize,
+                                        &kLocatorMissing,    &kLocatorUnexpected,
+                                        &kLocatorType,       &kLocatorMalformed,
+                                        &kLocatorLinkage,    &kLocatorNoPath,
+                                        &kBatSize,           &kBatState,
+                                        &kBatPlace,          &kBatOverlap,
+                                        &kBitmapMissing,     &kNoLog,
+                                        &kWriteScattered,    &kWriterClosed,
+                                        &kHeaderCopy,        &kRegionTableCopy,
+                                        &kReserved,          &kLeak,
+                                        &kFileLength,        &kAnchor,
                                         &kTooScattered};
 
 }  // namespace vdisk::vhdx::faults

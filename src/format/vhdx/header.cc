@@ -105,13 +105,14 @@ Status check_current(File& file, const Header& header) {
 
 Result<bool> has_identifier(File& file) {
   Signature<8> signature{};
-  VDISK_TRY(read_zero_padded(file, FileOffset{kIdentifierAt}, writable_bytes_of(signature)));
+  static_cast<void>(
+      VDISK_TRY(read_zero_padded(file, FileOffset{kIdentifierAt}, writable_bytes_of(signature))));
   return signature == kIdentifierSignature;
 }
 
 Result<std::string> read_identifier(File& file) {
   IdentifierLayout stored;
-  VDISK_TRY(read_zero_padded(file, FileOffset{kIdentifierAt}, writable_bytes_of(stored)));
+  static_cast<void>(VDISK_TRY(read_zero_padded(file, FileOffset{kIdentifierAt}, writable_bytes_of(stored))));
   if (stored.signature != kIdentifierSignature) {
     return fail(faults::kIdentifier, "{}: no 'vhdxfile' signature at offset 0: this is not a VHDX file",
                 file.name());

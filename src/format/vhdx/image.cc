@@ -54,15 +54,27 @@ Result<std::uint64_t> count_allocated_bytes(File& file, const Region& bat, const
 }
 
 VhdxImage::VhdxImage(std::unique_ptr<File> file, Parsed parsed, BatRules rules, std::uint64_t file_bytes,
-                     const Limits& limits)
+                     const ImageOpen& options)
     : file_(std::move(file)),
       bat_region_(*parsed.regions.bat),
       file_bytes_(file_bytes),
       absent_(parsed.geometry().differencing ? Run::Source::kParent : Run::Source::kZero),
       properties_(properties_of(parsed)),
-      bat_(*file_, bat_region_, std::move(rules), bat_share(parsed.geometry(), limits)) {
+      bat_(*file_, bat_region_, std::move(rules), bat_share(parsed.geometry(), options.limits)) {
   if (bat_.geometry().differencing) {
-    bitmaps_.emplace(*file_, bat_, limits.table_bytes - bat_share(bat_.geometry(), limits));
+    bitmaps_.emplace(*file_, bat_, options.limits.table_bytes - bat_share(bat_.geometry(), options.limits));
+  }
+  if (options.writable) {
+    const WriterParts parts = {
+        .file = *file_,
+        .bat_region = bat_region_,
+        .bat = bat_,
+        .bitmaps = bitmaps_ ? &*bitmaps_ : nullptr,
+        .gate = io_gate(),
+        .file_bytes = file_bytes_,
+        .leave_allocated = properties_.type == DiskType::kFixed,
+    };
+    writer_.emplace(parts, std::move(parsed.headers));
   }
 }
 
@@ -86,7 +98,8 @@ Result<std::uint64_t> VhdxImage::end_of_unused(std::uint64_t index, std::uint64_
 /// how many of them the list took.
 std::uint64_t VhdxImage::add_file_run(std::uint64_t at, std::uint64_t length, std::uint64_t from,
                                       RunList& runs) const {
-  const std::uint64_t stored = from >= file_bytes_ ? 0 : std::min(length, file_bytes_ - from);
+  const std::uint64_t file_bytes = file_bytes_.load(std::memory_order_acquire);
+  const std::uint64_t stored = from >= file_bytes ? 0 : std::min(length, file_bytes - from);
   if (stored != 0 && !runs.add({Run::Source::kFile, DiskOffset{at}, stored, FileOffset{from}})) return 0;
   if (stored == length) [[likely]]
     return length;
@@ -158,8 +171,22 @@ Result<std::uint64_t> VhdxImage::resolve_read(DiskRange range, RunList& runs) {
 }
 
 Result<std::uint64_t> VhdxImage::allocated_bytes() {
+  if (writer_) {
+    if (const auto known = writer_->allocated_bytes()) return *known;
+  }
   return count_allocated_bytes(*file_, bat_region_, bat_.rules());
 }
+
+Result<WriteTicket> VhdxImage::resolve_write(DiskRange range, RunList& runs) {
+  return writer_ ? writer_->resolve(range, runs) : Image::resolve_write(range, runs);
+}
+
+Status VhdxImage::discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) {
+  return writer_ ? writer_->discard(range, keep_space, rest) : Image::discard(range, keep_space, rest);
+}
+
+Status VhdxImage::flush() { return writer_ ? writer_->flush() : Status{}; }
+Status VhdxImage::close() { return writer_ ? writer_->close() : Status{}; }
 
 Result<std::unique_ptr<Image>> open_image(std::unique_ptr<File> file, const ImageOpen& options) {
   Parsed parsed;
@@ -182,7 +209,7 @@ Result<std::unique_ptr<Image>> open_image(std::unique_ptr<File> file, const Imag
     VDISK_TRY(judge_small_bat(*file, *parsed.regions.bat, rules));
   }
   return std::make_unique<VhdxImage>(std::move(file), std::move(parsed), std::move(rules), file_bytes,
-                                     options.limits);
+                                     options);
 }
 
 }  // namespace vdisk::vhdx

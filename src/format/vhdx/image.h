@@ -3,6 +3,7 @@
 // An open VHDX file: where each byte of its disk lies.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -10,6 +11,7 @@
 #include "format/vhdx/bat.h"
 #include "format/vhdx/parse.h"
 #include "format/vhdx/sector_bitmap.h"
+#include "format/vhdx/write.h"
 
 namespace vdisk::vhdx {
 
@@ -20,13 +22,17 @@ Result<std::uint64_t> count_allocated_bytes(File& file, const Region& bat, const
 class VhdxImage final : public Image {
  public:
   VhdxImage(std::unique_ptr<File> file, Parsed parsed, BatRules rules, std::uint64_t file_bytes,
-            const Limits& limits);
+            const ImageOpen& options);
 
   const Format& format() const noexcept override;
   const ImageProperties& properties() const noexcept override { return properties_; }
   File& file() const noexcept override { return *file_; }
   Result<std::uint64_t> resolve_read(DiskRange range, RunList& runs) override;
   Result<std::uint64_t> allocated_bytes() override;
+  Result<WriteTicket> resolve_write(DiskRange range, RunList& runs) override;
+  Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) override;
+  Status flush() override;
+  Status close() override;
 
  private:
   Result<std::uint64_t> end_of_unused(std::uint64_t index, std::uint64_t end);
@@ -36,11 +42,12 @@ class VhdxImage final : public Image {
 
   const std::unique_ptr<File> file_;
   const Region bat_region_;
-  const std::uint64_t file_bytes_;
+  std::atomic<std::uint64_t> file_bytes_;
   const Run::Source absent_;  ///< What a block that is not present shows.
   ImageProperties properties_;
   Bat bat_;
   std::optional<SectorBitmaps> bitmaps_;  ///< Of differencing disks.
+  std::optional<Writer> writer_;          ///< If opened writable.
 };
 
 Result<std::unique_ptr<Image>> open_image(std::unique_ptr<File> file, const ImageOpen& options);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "format/vhdx/log_content.h"
 #include "format/vhdx/log_faults.h"
 
@@ -23,11 +24,11 @@ void report_content(const LogContent& content, CheckSink& sink) {
                          content.size_after);
   }
   sink.add(Finding::Severity::kNote, faults::kLogPending,
-           "the log holds {} entries to replay (sequence numbers {} to {}, of {} valid entries): {} pages "
-           "and {:#x} "
-           "bytes of zeros{}; readers see them, and the next writable open puts them in place",
-           scan.active.size(), scan.active.front().sequence, content.head().sequence, scan.entries.size(),
-           content.pages.size(), zeroed, growth);
+           "the log holds {} to replay (sequence numbers {} to {}; valid in all: {}): {} and {:#x} bytes of "
+           "zeros{}; readers see them, and the next writable open puts them in place",
+           counted(scan.active.size(), "entry", "entries"), scan.active.front().sequence,
+           content.head().sequence, scan.entries.size(), counted(content.pages.size(), "page", "pages"),
+           zeroed, growth);
   for (const LogEntry& entry : scan.active) {
     if (is_multiple(entry.flushed_file_offset, kAlignment) && is_multiple(entry.last_file_offset, kAlignment))
       continue;
@@ -52,8 +53,9 @@ Status check_log(File& file, const LogRegion& region, const ImageOpen& open, Che
   }
   // What a power cut leaves behind the last entry, as a rule; the message of an empty log tells it already.
   if (content.scan.torn_entries != 0) {
-    sink.add(Finding::Severity::kNote, faults::kLogTorn, "{} entries of the log are not whole, the first {}",
-             content.scan.torn_entries, content.scan.first_torn);
+    sink.add(Finding::Severity::kNote, faults::kLogTorn, "{} of the log {} not whole, the first {}",
+             counted(content.scan.torn_entries, "entry", "entries"),
+             content.scan.torn_entries == 1 ? "is" : "are", content.scan.first_torn);
   }
   return {};
 }

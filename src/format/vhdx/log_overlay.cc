@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/checked.h"
+#include "base/text.h"
 #include "io/faults.h"
 
 namespace vdisk::vhdx {
@@ -108,8 +109,8 @@ Result<std::unique_ptr<File>> overlay_log(std::unique_ptr<File> below, const Log
   VDISK_TRY(read_log(*below, region, open.limits, content));
   if (open.trace) {
     open.trace(TraceLevel::kNote,
-               fmt::format("{}: {} entries of the log are shown as replayed, the file is unchanged",
-                           below->name(), content.scan.active.size()));
+               fmt::format("{}: {} of the log shown as replayed, the file is unchanged", below->name(),
+                           counted(content.scan.active.size(), "entry", "entries")));
   }
   return std::make_unique<LogOverlay>(std::move(below), std::move(content));
 }

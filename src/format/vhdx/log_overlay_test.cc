@@ -258,7 +258,7 @@ TEST(LogCheck, SaysWhatTheLogHolds) {
   ASSERT_EQ(report.findings.size(), 2u);
   EXPECT_FALSE(report.damaged());
   EXPECT_EQ(report.findings[0].fault, "vhdx.log.pending");
-  for (const char* part : {"2 entries", "41 to 42", "1 pages", "0x100000 bytes of zeros", "to 0xa00000"}) {
+  for (const char* part : {"2 entries", "41 to 42", "1 page ", "0x100000 bytes of zeros", "to 0xa00000"}) {
     EXPECT_NE(report.findings[0].message.find(part), std::string::npos) << report.findings[0].message;
   }
   EXPECT_EQ(report.findings[1].fault, "vhdx.log.unaligned");

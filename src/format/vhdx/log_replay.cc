@@ -9,6 +9,7 @@
 
 #include "base/checked.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "format/vhdx/faults.h"
 #include "format/vhdx/header.h"
 #include "format/vhdx/log_content.h"
@@ -109,8 +110,9 @@ Status replay_log(File& file, const LogRegion& region, const ImageOpen& open) {
   next.log_guid = Guid{};
   VDISK_TRY_CONTEXT(write_header_twice(file, headers, next), "closing the replayed log");
   if (open.trace) {
-    open.trace(TraceLevel::kNote, fmt::format("{}: {} entries of the log were replayed, {} pages written",
-                                              file.name(), content.scan.active.size(), content.pages.size()));
+    open.trace(TraceLevel::kNote, fmt::format("{}: {} of the log replayed, {} written", file.name(),
+                                              counted(content.scan.active.size(), "entry", "entries"),
+                                              counted(content.pages.size(), "page", "pages")));
   }
   return {};
 }

@@ -55,7 +55,7 @@ constexpr const KnownItem* kKnownItems[] = {&kFileParameters, &kDiskSize,       
 /// Reads the table itself. What stands after the entry count is stale and not looked at (formats.md 2.10).
 Status read_table(File& file, const Region& region, std::vector<MetadataEntry>& entries) {
   std::vector<std::byte> bytes(kMetadataTableBytes);
-  VDISK_TRY(read_zero_padded(file, FileOffset{region.file_offset}, bytes));
+  static_cast<void>(VDISK_TRY(read_zero_padded(file, FileOffset{region.file_offset}, bytes)));
   const auto header = load<MetadataTableHeaderLayout>(bytes);
   if (header.signature != kMetadataSignature) {
     return fail(faults::kMetadataTable, "{}: no 'metadata' signature at {:#x}, where the metadata region is",
@@ -154,7 +154,8 @@ class ItemReader {
     return value;
   }
   Status read_bytes(const MetadataEntry& entry, std::span<std::byte> into) const {
-    VDISK_TRY(read_zero_padded(file_, FileOffset{region_.file_offset + entry.offset}, into));
+    static_cast<void>(
+        VDISK_TRY(read_zero_padded(file_, FileOffset{region_.file_offset + entry.offset}, into)));
     return {};
   }
   Status read_file_parameters();

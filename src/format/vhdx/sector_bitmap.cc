@@ -8,10 +8,10 @@
 
 namespace vdisk::vhdx {
 
-BitRun scan_bits(std::span<const std::byte> bytes, std::uint64_t from, std::uint64_t until) noexcept {
-  const auto word_at = [&](std::uint64_t word) {
-    return load<Le<std::uint64_t>>(bytes.subspan(word * 8)).get();
-  };
+namespace {
+
+template <class WordAt>
+BitRun scan_words(const WordAt& word_at, std::uint64_t from, std::uint64_t until) noexcept {
   std::uint64_t word = from / 64;
   // Bits below `from` leave at the right, so that the bit asked for is bit 0.
   std::uint64_t bits = word_at(word) >> (from % 64);
@@ -25,6 +25,20 @@ BitRun scan_bits(std::span<const std::byte> bytes, std::uint64_t from, std::uint
     end += static_cast<unsigned>(std::countr_zero(value ? ~bits : bits));
   }
   return {value, std::min(end, until)};
+}
+
+/// Between the file's order of bytes and ours; its own inverse.
+std::uint64_t from_stored(std::uint64_t word) noexcept {
+  return std::bit_cast<Le<std::uint64_t>>(word).get();
+}
+
+}  // namespace
+
+BitRun scan_bits(std::span<const std::byte> bytes, std::uint64_t from, std::uint64_t until) noexcept {
+  const auto word_at = [&](std::uint64_t word) {
+    return load<Le<std::uint64_t>>(bytes.subspan(word * 8)).get();
+  };
+  return scan_words(word_at, from, until);
 }
 
 SectorBitmaps::SectorBitmaps(File& file, Bat& bat, std::uint64_t most_bytes)
@@ -57,9 +71,31 @@ Result<BitRun> SectorBitmaps::run(std::uint64_t sector, std::uint64_t until) {
   const std::uint64_t first = round_down(sector, kBitsPerPage);
   const std::uint64_t stop = std::min(until - first, kBitsPerPage);
   if (PagedTable::is_zero(page)) return BitRun{false, first + stop};
-  BitRun found = scan_bits(page->bytes, sector - first, stop);
+  const auto word_at = [&](std::uint64_t word) { return from_stored(PagedTable::load_word(*page, word)); };
+  BitRun found = scan_words(word_at, sector - first, stop);
   found.end += first;
   return found;
+}
+
+void SectorBitmaps::set_bits(PagedTable::Page& page, std::uint64_t first, std::uint64_t count,
+                             bool value) noexcept {
+  const std::uint64_t end = first + count;
+  while (first < end) {
+    const std::uint64_t word = first / 64;
+    const std::uint64_t bits = std::min<std::uint64_t>(end - first, 64 - first % 64);
+    const std::uint64_t mask = (bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1)
+                               << first % 64;
+    const std::uint64_t before = from_stored(PagedTable::load_word(page, word));
+    PagedTable::store_word(page, word, from_stored(value ? before | mask : before & ~mask));
+    first += bits;
+  }
+}
+
+Result<std::uint64_t> SectorBitmaps::page_offset(std::uint64_t page_number) {
+  const std::uint64_t chunk = page_number / kPagesPerBitmap;
+  const BatEntry entry = VDISK_TRY(bat_.entry(bat_.geometry().bitmap_index(chunk)));
+  VDISK_ASSERT(entry.bitmap_present());
+  return entry.file_offset() + page_number % kPagesPerBitmap * PagedTable::kPageBytes;
 }
 
 }  // namespace vdisk::vhdx

@@ -33,6 +33,15 @@ class SectorBitmaps {
   /// another page, or is `until`. The end is a sector of the disk.
   Result<BitRun> run(std::uint64_t sector, std::uint64_t until);
 
+  // Writing, in memory alone. REQUIRES: one caller at a time; the chunk's bitmap block is present in the BAT.
+  Result<PagedTable::Page*> writable_page(std::uint64_t page_number) {
+    return table_.writable_page(page_number);
+  }
+  /// Sets or clears bits [first, first + count) of one page.
+  static void set_bits(PagedTable::Page& page, std::uint64_t first, std::uint64_t count, bool value) noexcept;
+  /// Where the page lies in the file.
+  Result<std::uint64_t> page_offset(std::uint64_t page_number);
+
  private:
   static constexpr std::uint64_t kPagesPerBitmap = kBitmapBlockBytes / PagedTable::kPageBytes;
   Status load_page(std::uint64_t page_number, std::span<std::byte, PagedTable::kPageBytes> into);

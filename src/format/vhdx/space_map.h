@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <unordered_map>
 
@@ -24,6 +25,9 @@ class SpaceMap {
   Claim claim(std::uint64_t first, std::uint64_t count);
   /// MiB that are taken, each counted once.
   std::uint64_t taken() const noexcept { return taken_; }
+  /// Calls `use(first, count)` for each stretch of [0, end) that nobody has taken, in order, until it returns
+  /// false.
+  void for_each_free(std::uint64_t end, const std::function<bool(std::uint64_t, std::uint64_t)>& use) const;
 
  private:
   static constexpr std::uint64_t kBitsPerPage = 32768;

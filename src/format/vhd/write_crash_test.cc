@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The plug is pulled at every moment of random sessions: writes, zeros, trims, flushes, growth, first-write
+// repairs, closes, and sessions that were killed. A VHD has no log; docs/durability.md says what it may lose.
+#include <cstdlib>
+
+#include "format/vhd/write_crash_support.h"
+#include "testing/crash_explorer.h"
+#include "testing/recording_file.h"
+
+namespace vdisk::vhd {
+namespace {
+
+using testing::CrashState;
+using testing::ExploreOptions;
+using testing::ExploreReport;
+using testing::Recording;
+using testing::RecordingFile;
+
+class Session {
+ public:
+  Session(const Shape& shape, std::uint32_t seed)
+      : shape_(shape),
+        random_(seed),
+        recording_(std::shared_ptr<File>(shape.builder().file())),
+        disk_(std::make_shared<RecordingFile>(recording_), shape.type, shape.sectors(), shape.block_bytes) {
+    moments_.push_back(disk_.history.moment());
+  }
+
+  /// The last sector is the recovery's own.
+  std::uint64_t spare() const { return shape_.sectors() - 1; }
+
+  void run(int steps) {
+    open();
+    for (int i = 0; i < steps && !::testing::Test::HasFatalFailure(); ++i) step();
+    close();
+  }
+
+  ExploreReport explore(std::uint64_t most_states) {
+    disk_.history.add(spare(), kRecoveryMark);
+    sectors_ = disk_.history.interesting();
+    ExploreOptions options;
+    options.seed = random_();
+    options.exhaustive_pieces = 6;
+    options.random_states = 24;
+    options.most_states = most_states;
+    options.recover_every = 20;
+    options.recovery_states = 8;
+    options.recover = [&](std::unique_ptr<File> file) { return recover(std::move(file)); };
+    return testing::explore_crashes(recording_, options, [&](CrashState& state) { return judge(state); });
+  }
+
+ private:
+  static constexpr Mark kRecoveryMark = 0x5151'5151'5151'5151;
+
+  void open() {
+    const Status opened = disk_.open(random_() % 3 != 0 ? kStepwise : Growth{});
+    ASSERT_TRUE(opened) << opened.error().message();
+  }
+
+  void close() {
+    const auto moment = disk_.history.moment();
+    const Status closed = disk_.image().close();
+    ASSERT_TRUE(closed) << closed.error().message();
+    promise(moment);
+    disk_.drop();
+  }
+
+  void promise(const History::Moment& moment) {
+    moments_.push_back(moment);
+    recording_.promise(moments_.size() - 1);
+  }
+
+  void flush() {
+    const auto moment = disk_.history.moment();
+    // What another thread could do while the flush runs is in no promise.
+    if (random_() % 2 == 0) {
+      recording_.during_flush = [this] {
+        const auto again = std::exchange(recording_.during_flush, nullptr);
+        write();
+      };
+    }
+    const Status flushed = disk_.image().flush();
+    recording_.during_flush = nullptr;
+    ASSERT_TRUE(flushed) << flushed.error().message();
+    promise(moment);
+  }
+
+  std::uint64_t any_sector() { return random_() % spare(); }
+
+  void write() {
+    const std::uint64_t first = any_sector();
+    const std::uint64_t count = std::min<std::uint64_t>(1 + random_() % 12, spare() - first);
+    const Status written = disk_.write(first, count);
+    ASSERT_TRUE(written) << written.error().message();
+  }
+
+  void step() {
+    const std::uint64_t per_block = shape_.block_bytes / 512;
+    const std::uint64_t block = random_() % (shape_.blocks - 1);
+    switch (random_() % 16) {
+      case 0:
+        close();
+        return open();
+      case 1: {
+        // The process dies, the machine does not: what was written is in the page cache, flushed or not.
+        disk_.drop();
+        open();
+        return disk_.observe();
+      }
+      case 2:
+      case 3:
+      case 4:
+      case 5:
+        return flush();
+      case 6:
+      case 7: {
+        ASSERT_TRUE(disk_.trim(
+            block * per_block,
+            std::min((1 + random_() % 3) * per_block, spare() / per_block * per_block - block * per_block)));
+        return;
+      }
+      case 8:
+        ASSERT_TRUE(disk_.zero(block * per_block, per_block));
+        return;
+      case 9:
+        ASSERT_TRUE(disk_.zero(any_sector(), 1));
+        return;
+      default:
+        return write();
+    }
+  }
+
+  Status recover(std::unique_ptr<File> file) const {
+    auto image = VDISK_TRY(VhdImage::open_growing(std::move(file), with_write(true), kStepwise));
+    VDISK_TRY(write_disk(*image, spare() * 512, std::vector<std::byte>(512, std::byte{0x51})));
+    return image->close();
+  }
+
+  std::string judge(CrashState& state) const {
+    std::uint64_t last = 0;
+    for (const testing::IoEvent* made : state.promises) {
+      if (made->promise != testing::kRecovered) last = std::max(last, made->promise);
+    }
+    std::string wrong = judge_disk(state.file, disk_.history, moments_[last], sectors_);
+    if (!wrong.empty()) return wrong;
+    if (!state.promised(testing::kRecovered)) return {};
+    const auto image = open_shared(state.file, false);
+    if (mark_at(**image, spare()) != kRecoveryMark) return "what the recovery wrote and flushed is gone";
+    return {};
+  }
+
+  const Shape shape_;
+  std::mt19937 random_;
+  Recording recording_;
+  MarkedDisk disk_;
+  std::vector<std::uint64_t> sectors_;    // that are looked at
+  std::vector<History::Moment> moments_;  // by promise; the first is the beginning
+};
+
+struct Total {
+  std::uint64_t states = 0;
+  std::uint64_t recovered = 0;
+};
+
+/// `rounds` sessions of each shape and variant.
+Total explore_all(DiskType type, std::uint32_t first_seed, int rounds) {
+  Total total;
+  std::uint32_t seed = first_seed;
+  struct Size {
+    std::uint32_t block_bytes;
+    std::uint64_t blocks;
+  };
+  for (const Size size :
+       {Size{512, 60}, Size{4096, 14}, Size{512 << 10, 6}, Size{2 << 20, 4}, Size{8 << 20, 3}}) {
+    // What a session begins with matters little to the size of its blocks.
+    for (int variant = 0; variant < 8; variant += size.block_bytes < 100'000 ? 1 : 4) {
+      const Shape shape{type, size.block_bytes, std::max<std::uint64_t>(size.blocks, variant == 1 ? 7 : 4),
+                        variant};
+      for (int round = 0; round < rounds; ++round) {
+        ++seed;
+        SCOPED_TRACE(::testing::Message() << "session seed " << seed << ", block size " << size.block_bytes
+                                          << ", variant " << variant);
+        Session session(shape, seed);
+        session.run(size.block_bytes < 100'000 ? 24 : 12);
+        if (::testing::Test::HasFatalFailure()) return total;
+        const ExploreReport report = session.explore(size.block_bytes < 100'000 ? 14 : 6);
+        EXPECT_EQ(report.failure, "");
+        total.states += report.states;
+        total.recovered += report.recovered;
+        if (!report.failure.empty()) return total;
+      }
+    }
+  }
+  return total;
+}
+
+/// VDISK_CRASH_ROUNDS asks for more than the usual one.
+int rounds() {
+  const char* text = std::getenv("VDISK_CRASH_ROUNDS");
+  return text == nullptr ? 1 : std::max(1, std::atoi(text));
+}
+
+TEST(VhdWriteCrash, ADynamicDiskHoldsAtEveryMoment) {
+  const Total total = explore_all(DiskType::kDynamic, 1000, rounds());
+  RecordProperty("states", std::to_string(total.states));
+  EXPECT_GE(total.states, 10'000u);
+  EXPECT_GE(total.recovered, 500u);
+}
+
+TEST(VhdWriteCrash, ADifferencingDiskHoldsAtEveryMoment) {
+  const Total total = explore_all(DiskType::kDifferencing, 500'000, rounds());
+  RecordProperty("states", std::to_string(total.states));
+  EXPECT_GE(total.states, 10'000u);
+  EXPECT_GE(total.recovered, 500u);
+}
+
+}  // namespace
+}  // namespace vdisk::vhd
