@@ -80,8 +80,9 @@ class Words(ToolTest):
     def test_wrong_usage(self):
         image = str(self.base)
         for words in ([], ["nonsense"], ["--nonsense"], ["info"], ["info", image, "--nonsense"], ["map"],
-                      ["map", image, image], ["check"], ["convert", image], ["convert", image, "out"],
-                      ["convert", image, "out", "--format", "vhd"], ["convert", image, "out", "--format", "bogus"],
+                      ["map", image, image], ["check"], ["convert", image], ["convert", image, "out", "--jobs", "0"],
+                      ["convert", image, "out", "--format", "vhd", "--fix-gpt"], ["convert", image, "out", "--zeros", "x"],
+                      ["convert", image, "out", "--format", "bogus"],
                       ["diff", image], ["help", "nonsense"], ["info", image, "--format", "vmdk"],
                       ["info", image, "--map-drive", "C:"], ["info", image, "--map-drive", "dir=/x"],
                       ["info", image, "--map-drive", "C:="], ["open", image, "--access", "bogus"],
