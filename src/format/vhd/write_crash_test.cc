@@ -204,13 +204,36 @@ int rounds() {
   return text == nullptr ? 1 : std::max(1, std::atoi(text));
 }
 
+TEST(VhdWriteCrash, WhatABitmapHidesShowsOnlyWithItsPayload) {
+  // One sector of a block that is there and whose bits are clear; every state is looked at.
+  for (const DiskType type : {DiskType::kDynamic, DiskType::kDifferencing}) {
+    const Shape shape{type, 4096, 5, 7};
+    Recording recording(std::shared_ptr<File>(shape.builder().file()));
+    MarkedDisk disk(std::make_shared<RecordingFile>(recording), type, shape.sectors(), 4096);
+    const auto beginning = disk.history.moment();
+    ASSERT_TRUE(disk.open(kStepwise));
+    ASSERT_TRUE(disk.write(9, 2));
+    const auto before = disk.history.moment();
+    ASSERT_TRUE(disk.image().flush());
+    recording.promise(1);
+    ASSERT_TRUE(disk.write(12, 2));
+    ASSERT_TRUE(disk.image().close());
+    const auto sectors = disk.history.interesting();
+    const auto report = testing::explore_crashes(recording, {}, [&](CrashState& state) {
+      return judge_disk(state.file, disk.history, state.promised(1) ? before : beginning, sectors);
+    });
+    EXPECT_EQ(report.failure, "");
+    EXPECT_GE(report.states, 20u);
+  }
+}
+
 TEST(VhdWriteCrash, ADynamicDiskHoldsAtEveryMoment) {
   const Total total = explore_all(DiskType::kDynamic, 1000, rounds());
   RecordProperty("states", std::to_string(total.states));
   std::printf("%llu states, %llu recoveries\n", static_cast<unsigned long long>(total.states),
               static_cast<unsigned long long>(total.recovered));
   EXPECT_GE(total.states, 10'000u);
-  EXPECT_GE(total.recovered, 500u);
+  EXPECT_GE(total.recovered, 300u);
 }
 
 TEST(VhdWriteCrash, ADifferencingDiskHoldsAtEveryMoment) {
@@ -219,7 +242,7 @@ TEST(VhdWriteCrash, ADifferencingDiskHoldsAtEveryMoment) {
   std::printf("%llu states, %llu recoveries\n", static_cast<unsigned long long>(total.states),
               static_cast<unsigned long long>(total.recovered));
   EXPECT_GE(total.states, 10'000u);
-  EXPECT_GE(total.recovered, 500u);
+  EXPECT_GE(total.recovered, 300u);
 }
 
 }  // namespace

@@ -213,6 +213,7 @@ TEST(VhdWrite, ATicketThatDiesLeavesNothing) {
   }
   EXPECT_EQ(byte_at(**image, 0), 0);
   ASSERT_TRUE(fill_disk(**image, kBlock, 512, 0x22));
+  EXPECT_EQ(byte_at(**image, kBlock + 512), 0);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE((*image)->flush());
   ASSERT_TRUE(fill_disk(**image, 2 * kBlock + 4096, 512, 0x22));  // gets the place, empty
   EXPECT_EQ(byte_at(**image, 2 * kBlock), 0);
@@ -223,7 +224,7 @@ TEST(VhdWrite, ATicketThatDiesLeavesNothing) {
 TEST(VhdWrite, OldFootersDoNotStay) {
   // What looks like a footer must not lie about: whoever copies the beginning of the file would find it at
   // the end.
-  const auto file = file_of(VhdBuilder::dynamic(16 * 4096, 4096).padding_before_footer(1536));
+  const auto file = file_of(VhdBuilder::dynamic(16 * 4096, 4096).padding_before_footer(512));
   const auto image = open_shared(file, true, kStepwise);
   for (std::uint64_t block = 0; block < 5; ++block) {
     ASSERT_TRUE(fill_disk(**image, block * 4096, 512, 0x22));
