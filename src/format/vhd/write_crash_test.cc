@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "format/vhd/write_crash_support.h"
+#include "format/vhd/test_write_marks.h"
 #include "testing/crash_explorer.h"
 #include "testing/recording_file.h"
 

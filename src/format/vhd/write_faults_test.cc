@@ -4,7 +4,7 @@
 // can go on goes on.
 #include <cerrno>
 
-#include "format/vhd/write_crash_support.h"
+#include "format/vhd/test_write_marks.h"
 #include "testing/fault_file.h"
 
 namespace vdisk::vhd {

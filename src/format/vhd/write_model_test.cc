@@ -4,7 +4,7 @@
 #include <random>
 
 #include "base/checked.h"
-#include "format/vhd/write_test_support.h"
+#include "format/vhd/test_write_support.h"
 
 namespace vdisk::vhd {
 namespace {

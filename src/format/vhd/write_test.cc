@@ -6,7 +6,7 @@
 #include "base/checked.h"
 #include "base/win32_codes.h"
 #include "format/vhd/faults.h"
-#include "format/vhd/write_test_support.h"
+#include "format/vhd/test_write_support.h"
 #include "testing/counting_file.h"
 
 namespace vdisk::vhd {

@@ -5,7 +5,7 @@
 #include <future>
 #include <thread>
 
-#include "format/vhd/write_crash_support.h"
+#include "format/vhd/test_write_marks.h"
 #include "testing/recording_file.h"
 
 namespace vdisk::vhd {

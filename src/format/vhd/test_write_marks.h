@@ -15,7 +15,7 @@
 
 #include "base/checked.h"
 #include "base/fault.h"
-#include "format/vhd/write_test_support.h"
+#include "format/vhd/test_write_support.h"
 
 namespace vdisk::vhd {
 
