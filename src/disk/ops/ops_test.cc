@@ -14,7 +14,7 @@
 #include <functional>
 
 #include "base/checked.h"
-#include "disk/ops/content.h"
+#include "disk/ops/convert_into.h"
 #include "io/memory_file.h"
 #include "testing/fault_file.h"
 #include "testing/temp_folder.h"
@@ -33,6 +33,12 @@ using testing::VhdBuilder;
 using testing::VhdxBuilder;
 
 constexpr std::uint64_t kSize = 8 * kMiB;
+
+ConvertOptions as_raw() {
+  ConvertOptions options;
+  options.target.format = FormatId::kRaw;
+  return options;
+}
 
 class OpsTest : public ::testing::Test {
  protected:
@@ -181,7 +187,7 @@ TEST_F(OpsTest, ConvertNeverTakesAFailureForSuccess) {
   for (const int error : {EIO, ENOSPC}) {
     const auto report = testing::run_fault_loop(
         std::make_shared<MemoryFile>("target"), {.os_errno = error},
-        [&](std::unique_ptr<File> target) { return ops::fill_raw_file(disk, *target, {}); },
+        [&](std::unique_ptr<File> target) { return ops::convert_into(disk, *target, as_raw(), {}); },
         [&](const std::shared_ptr<File>& left, const Status& result) -> std::string {
           if (!result) {
             const Win32Code code = error == EIO ? 1117 : 112;
@@ -199,7 +205,7 @@ TEST_F(OpsTest, ConvertNeverTakesAFailureForSuccess) {
 TEST_F(OpsTest, ConvertStopsWhenASourceFails) {
   const Disk disk = must_open(save("disk.vhd", VhdBuilder::fixed(kSize).fill(0, 16384, 1)));
   fs::resize_file(path("disk.vhd"), 3 * kMiB);  // under its reader's hands
-  const Status status = convert_to_raw(disk, {path("out.raw")}, {});
+  const Status status = convert(disk, path("out.raw"), as_raw());
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().id(), "disk.file_shrunk");
   EXPECT_EQ(folder_.count(), 1U) << "nothing but the image";
@@ -209,9 +215,9 @@ TEST_F(OpsTest, ConvertCanBeCancelledAndNeverReplaces) {
   const Disk disk = must_open(chain());
   OperationControl control;
   control.cancellation.cancel();
-  EXPECT_EQ(convert_to_raw(disk, {path("out.raw")}, control).error().code(), 995U);
+  EXPECT_EQ(convert(disk, path("out.raw"), as_raw(), control).error().code(), 995U);
   std::ofstream(path("out.raw")) << "mine";
-  const Status exists = convert_to_raw(disk, {path("out.raw")}, {});
+  const Status exists = convert(disk, path("out.raw"), as_raw());
   ASSERT_FALSE(exists);
   EXPECT_EQ(exists.error().code(), 80U);
   EXPECT_EQ(fs::file_size(path("out.raw")), 4U);
@@ -219,7 +225,7 @@ TEST_F(OpsTest, ConvertCanBeCancelledAndNeverReplaces) {
   Progress last;
   OperationControl watched;
   watched.progress = [&](const Progress& progress) { last = progress; };
-  ASSERT_TRUE(convert_to_raw(disk, {path("out.raw")}, watched));
+  ASSERT_TRUE(convert(disk, path("out.raw"), as_raw(), watched));
   EXPECT_EQ(last.done, kSize);
   EXPECT_EQ(last.total, kSize);
   OpenOptions raw;
@@ -235,7 +241,7 @@ TEST_F(OpsTest, AFullHostLeavesNoTarget) {
   fs::create_directory(full);
   if (::mount("none", full.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "cannot mount a small tmpfs";
   const Disk disk = must_open(chain());
-  const Status status = convert_to_raw(disk, {full + "/out.raw"}, {});
+  const Status status = convert(disk, full + "/out.raw", as_raw());
   const bool empty = fs::is_empty(full);
   ::umount(full.c_str());
   ASSERT_FALSE(status);
@@ -251,7 +257,7 @@ Difference must_diff(const Disk& a, const Disk& b) {
 
 TEST_F(OpsTest, DiffComparesContentNotFiles) {
   const Disk child_disk = must_open(chain());
-  ASSERT_TRUE(convert_to_raw(child_disk, {path("copy.raw")}, {}));
+  ASSERT_TRUE(convert(child_disk, path("copy.raw"), as_raw()));
   OpenOptions raw;
   raw.format = FormatId::kRaw;
   EXPECT_TRUE(must_diff(child_disk, must_open(path("copy.raw"), raw)).same) << "holes against blocks";
@@ -298,7 +304,7 @@ TEST_F(OpsTest, ReadingOperationsChangeNothing) {
     const Disk disk = must_open(image);
     EXPECT_TRUE(disk.info(0));
     EXPECT_TRUE(must_diff(disk, disk).same);
-    EXPECT_TRUE(convert_to_raw(disk, {path("out.raw")}, {}));
+    EXPECT_TRUE(convert(disk, path("out.raw"), as_raw()));
     fs::remove(path("out.raw"));
     EXPECT_EQ(testing::state_of(image), before) << image;
   }
