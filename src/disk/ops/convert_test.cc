@@ -537,6 +537,59 @@ TEST_F(ConvertTest, AzureTakesWhatConvertMakesForIt) {
   EXPECT_EQ(report->findings.front().fault, "check.azure.length");
 }
 
+/// Bytes that this process read and wrote through system calls so far.
+std::uint64_t bytes_moved() {
+  std::ifstream io("/proc/self/io");
+  std::uint64_t sum = 0;
+  std::string name;
+  for (std::uint64_t value = 0; io >> name >> value;) {
+    if (name == "rchar:" || name == "wchar:") sum += value;
+  }
+  return sum;
+}
+
+TEST_F(ConvertTest, BlocksAreSharedWhereTheFileSystemCan) {
+  for (const std::string make : {"mkfs.btrfs -q", "mkfs.xfs -q -m reflink=1"}) {
+    SCOPED_TRACE(make);
+    std::ofstream(path("volume")).close();
+    fs::resize_file(path("volume"), 512 * kMiB);
+    fs::create_directory(path("on"));
+    const std::string quiet = " > /dev/null 2>&1";
+    const std::string mount = "mount -o loop " + path("volume") + " " + path("on");
+    if (std::system((make + " " + path("volume") + quiet).c_str()) != 0 ||
+        std::system((mount + quiet).c_str()) != 0) {
+      GTEST_SKIP() << "no file system that shares blocks can be mounted here";
+    }
+    {
+      Bytes bytes(48 * kMiB + 512, std::byte{0x5A});
+      std::fill_n(bytes.begin() + 8 * kMiB, 4 * kMiB, std::byte{0});  // stored zeros, which stay shared
+      std::ofstream(path("on/a.raw"), std::ios::binary)
+          .write(static_cast<const char*>(static_cast<const void*>(bytes.data())),
+                 static_cast<std::streamsize>(bytes.size()));
+      std::optional<FormatId> format = FormatId::kRaw;
+      std::string last = path("on/a.raw");
+      for (const Kind& kind : kKinds) {
+        if (kind.sector_bytes != 512) continue;
+        const Disk source = must_open(last, format);
+        const std::string image = path(std::string("on/") + kind.name);
+        const std::uint64_t before = bytes_moved();
+        ASSERT_TRUE(convert(source, image, to(kind)));
+        EXPECT_LT(bytes_moved() - before, 2 * kMiB) << kind.name << ": tables and the last 512 bytes alone";
+        EXPECT_EQ(content(must_open(image, kind.format)), bytes) << kind.name;
+        last = image;
+        format = kind.format;
+      }
+      ConvertOptions found = to(kKinds[5]);
+      found.zeros = ZeroSearch::kAlways;
+      const std::uint64_t before = bytes_moved();
+      ASSERT_TRUE(convert(must_open(last, format), path("on/found"), found));
+      EXPECT_GT(bytes_moved() - before, 40 * kMiB) << "looked at, not shared";
+    }
+    EXPECT_EQ(std::system(("umount " + path("on")).c_str()), 0);
+    fs::remove(path("volume"));
+  }
+}
+
 /// Swallows what is written: only where it goes counts.
 class NoFile final : public File {
  public:
