@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of vdisk(1) for fish.
 set -l seen __fish_seen_subcommand_from
-set -l commands open info map check create convert diff help version
+set -l commands open info map check create convert diff io help version
 complete -c vdisk -n "not $seen $commands" -f
 complete -c vdisk -n "not $seen $commands" -l help -s h -d 'Print help'
 complete -c vdisk -n "not $seen $commands" -l version -d 'Print the version'
@@ -12,6 +12,7 @@ complete -c vdisk -n "not $seen $commands" -a check -d "Examine an image for dam
 complete -c vdisk -n "not $seen $commands" -a create -d "Make a new, empty image"
 complete -c vdisk -n "not $seen $commands" -a convert -d "Write the disk's content as another image"
 complete -c vdisk -n "not $seen $commands" -a diff -d "Compare what two disks show"
+complete -c vdisk -n "not $seen $commands" -a io -d "Read and write a disk by commands"
 complete -c vdisk -n "not $seen $commands" -a help -d "Explain a command"
 complete -c vdisk -n "not $seen $commands" -a version -d "Print the version"
 complete -c vdisk -n "$seen help" -f -a "$commands"
@@ -101,3 +102,16 @@ complete -c vdisk -n "$seen diff" -l allow-raw-parent -d 'Allow a parent that is
 complete -c vdisk -n "$seen diff" -l json -d 'Print JSON'
 complete -c vdisk -n "$seen diff" -l quiet -s q -d 'Errors only'
 complete -c vdisk -n "$seen diff" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen io" -l command -s c -x -d 'A command'
+complete -c vdisk -n "$seen io" -l read-only -d 'Open for reading alone'
+complete -c vdisk -n "$seen io" -l keep-going -d 'Go on after a failure'
+complete -c vdisk -n "$seen io" -l strict-tracking -d 'Refuse where Hyper-V tracks changes'
+complete -c vdisk -n "$seen io" -l format -x -a 'raw vhd vhdx vhdset iso' -d 'Format of the image'
+complete -c vdisk -n "$seen io" -l parent-dir -x -a '(__fish_complete_directories)' -d 'Also look for parents in DIR'
+complete -c vdisk -n "$seen io" -l confine -d 'Follow no recorded path out of the given folders'
+complete -c vdisk -n "$seen io" -l map-drive -x -d 'What a Windows drive or share means here'
+complete -c vdisk -n "$seen io" -l no-parents -d 'Open the image alone'
+complete -c vdisk -n "$seen io" -l allow-raw-parent -d 'Allow a parent that is a raw file'
+complete -c vdisk -n "$seen io" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen io" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen io" -l verbose -s v -d 'Remarks too'

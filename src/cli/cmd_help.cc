@@ -84,7 +84,8 @@ class HelpCommand final : public Command {
 
 std::string general_help() {
   std::string text =
-      "Usage: vdisk COMMAND [OPTION…] …\n\nReads virtual disks: VHD, VHDX and ISO images.\n\nCommands:\n";
+      "Usage: vdisk COMMAND [OPTION…] …\n\nMakes, reads, writes and converts virtual disks: VHD, VHDX and "
+      "ISO images.\n\nCommands:\n";
   for (const CommandRow* row : command_table()) append_row(text, row->name, row->summary);
   text += "\nOptions:\n";
   append_row(text, "-h, --help", "Print this help; with a command, that command's");

@@ -109,6 +109,7 @@ extern const CommandRow kCheckCommand;
 extern const CommandRow kConvertCommand;
 extern const CommandRow kCreateCommand;
 extern const CommandRow kDiffCommand;
+extern const CommandRow kIoCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 

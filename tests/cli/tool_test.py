@@ -21,7 +21,7 @@ import vhd_maker as maker  # noqa: E402
 VDISK = ""
 MIB = 1024 * 1024
 FULL = b"\xff" * 512
-COMMANDS = ["info", "map", "check", "create", "convert", "diff", "open", "help", "version"]
+COMMANDS = ["info", "map", "check", "create", "convert", "diff", "io", "open", "help", "version"]
 INFO_NAMES = {"path", "format", "type", "virtual_size_bytes", "file_size_bytes", "allocated_bytes", "block_size_bytes",
               "logical_sector_bytes", "physical_sector_bytes", "identifier", "virtual_disk_id", "creator", "dirty_log",
               "change_tracking_files", "parent"}
@@ -83,6 +83,8 @@ class Words(ToolTest):
                       ["map", image, image], ["check"], ["convert", image], ["convert", image, "out", "--jobs", "0"],
                       ["convert", image, "out", "--format", "vhd", "--fix-gpt"], ["convert", image, "out", "--zeros", "x"],
                       ["convert", image, "out", "--format", "bogus"],
+                      ["io"], ["io", image, "-c", "nonsense"], ["io", image, "-c", "write 0 512"], ["io", image, "-c", ""],
+                      ["io", image, "-c", "write -P 256 0 512"], ["io", image, "-c", "read 0"],
                       ["diff", image], ["help", "nonsense"], ["info", image, "--format", "vmdk"],
                       ["info", image, "--map-drive", "C:"], ["info", image, "--map-drive", "dir=/x"],
                       ["info", image, "--map-drive", "C:="], ["open", image, "--access", "bogus"],
@@ -407,6 +409,137 @@ class Convert(ToolTest):
         self.convert(2, self.base, "-", stdout=terminal, stderr=subprocess.PIPE)
         os.close(master)
         os.close(terminal)
+
+
+class ConvertToImages(ToolTest):
+    def test_there_and_back(self):
+        vhdx, vhd, raw = (self.folder / name for name in ("a.vhdx", "b.vhd", "c.raw"))
+        made = self.expect_json(0, "convert", "-q", str(self.child), str(vhdx), "--block-size", "1M", "--jobs", "3")
+        self.assertEqual((made["format"], made["type"], made["virtual_size_bytes"]), ("vhdx", "dynamic", len(self.child_content)))
+        self.expect(0, "convert", str(vhdx), str(vhd), "--type", "fixed", "--prealloc", "full")
+        self.assertEqual(vhd.read_bytes()[:-512], self.child_content)
+        self.assertGreaterEqual(vhd.stat().st_blocks * 512, len(self.child_content))
+        self.expect(0, "convert", str(vhd), str(raw), "--format", "raw")
+        self.assertEqual(raw.read_bytes(), self.child_content)
+        for image in (vhdx, vhd):
+            self.expect(0, "check", str(image))
+
+    def test_child_of_a_parent(self):
+        out = self.folder / "again.vhd"
+        self.expect(0, "convert", str(self.child), str(out), "--parent", str(self.base))
+        self.assertEqual(self.expect(0, "convert", str(out), "-", "--format", "raw").stdout, self.child_content)
+
+    def test_streams(self):
+        fixed = self.expect(0, "convert", str(self.child), "-", "--format", "vhd", "--type", "fixed").stdout
+        self.assertEqual(fixed[:-512], self.child_content)
+        (self.folder / "s.vhdx").write_bytes(self.expect(0, "convert", str(self.child), "-", "--format", "vhdx").stdout)
+        self.expect(0, "check", str(self.folder / "s.vhdx"))
+        refused = self.expect(1, "convert", str(self.child), "-", "--format", "vhd", "--json")
+        self.assertEqual(json.loads(refused.stderr)["error"]["fault"], "convert.stream_kind")
+
+    def test_azure(self):
+        out = self.folder / "up.vhd"
+        self.expect(0, "convert", str(self.base), str(out), "--azure")
+        judged = self.expect_json(3, "check", str(out), "--azure")  # the disk is only 4 MiB
+        self.assertEqual([finding["fault"] for finding in judged["findings"]], ["check.azure.range"])
+        self.expect(0, "check", str(out))
+        self.expect(1, "convert", str(self.base), str(self.folder / "no.vhdx"), "--azure", "--format", "vhdx")
+
+    def test_json_progress(self):
+        result = self.expect(0, "convert", str(self.base), str(self.folder / "o.vhdx"), "--json")
+        json.loads(result.stdout)
+        lines = [json.loads(line)["progress"] for line in result.stderr.splitlines()]
+        self.assertEqual((lines[-1]["done"], lines[-1]["total"]), (len(self.base_content), len(self.base_content)))
+        self.assertEqual(self.expect(0, "convert", str(self.base), str(self.folder / "p.vhdx"), "--json", "-q").stderr, b"")
+
+
+class Io(ToolTest):
+    def io(self, status, image, text, *words, **options):
+        result = self.expect(status, "io", str(image), *words, input=text.encode(), **options)
+        return result.stdout.decode().splitlines()
+
+    def make(self, name):
+        path = self.folder / name
+        self.expect(0, "create", str(path), "--size", "16M", "-q")
+        return path
+
+    def test_commands(self):
+        for name in ("a.vhd", "a.vhdx"):
+            image = self.make(name)
+            (self.folder / "bytes").write_bytes(os.urandom(8192))
+            lines = self.io(0, image, "write -P 0xa5 1M 64k\n\n# nothing\nread -P 0xa5 1M 64k\nflush\nread -P 0 0 1M\n"
+                            f"write -s {self.folder}/bytes 4M 8192\nzero 1M 4096\nread -P 0x00 1M 4K\nextents\n")
+            self.assertEqual([line.split()[:2] for line in lines],
+                             [["ok", word] for word in "write read flush read write zero read extents".split()])
+            self.assertIn("data:", lines[-1])
+            self.expect(0, "check", str(image))
+            content = self.expect(0, "convert", str(image), "-", "--format", "raw").stdout
+            self.assertEqual(content[4 * MIB:4 * MIB + 8192], (self.folder / "bytes").read_bytes())
+            self.assertEqual(content[MIB + 4096:MIB + 65536], b"\xa5" * 61440)
+            self.assertEqual(content[MIB:MIB + 4096], bytes(4096))
+
+    def test_trim_gives_back(self):
+        for name in ("a.vhd", "a.vhdx"):
+            image = self.folder / name
+            self.expect(0, "create", str(image), "--size", "16M", "-q", "--block-size", "2M")
+            self.io(0, image, "write -P 1 0 8M\n")
+            before = image.stat().st_blocks
+            lines = self.io(0, image, "trim 0 8M\nread -P 0 0 16M\n")
+            self.assertEqual(len(lines), 2)
+            self.assertLess(image.stat().st_blocks, before - 8000)
+
+    def test_failures(self):
+        image = self.make("a.vhdx")
+        bad = ["read -P 1 0 512", "write -P 1 0 100", "write -P 1 16M 512", "nonsense", "write -s /nowhere 0 512",
+               "write -s /dev/null 0 512"]
+        for command in bad:
+            lines = self.io(1, image, f"{command}\nflush\n")
+            self.assertEqual(len(lines), 1, lines)
+            self.assertTrue(lines[0].startswith(f"failed {command}: "), lines)
+        lines = self.io(1, image, "\n".join(bad) + "\nwrite -P 7 0 512\n", "--keep-going")
+        self.assertEqual([line.split()[0] for line in lines], ["failed"] * len(bad) + ["ok"])
+        self.assertEqual(self.io(1, image, "write -P 1 0 512\n", "--read-only")[0].split()[0], "failed")
+        self.assertEqual(self.io(0, image, "read -P 7 0 512\n", "--read-only")[0].split()[0], "ok")
+
+    def test_json(self):
+        image = self.make("a.vhdx")
+        result = self.expect(1, "io", str(image), "--json", "-c", "write -P 1 0 4K", "-c", "extents", "-c", "read 16M 512")
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual([line["ok"] for line in lines], [True, True, False])
+        self.assertEqual(sum(extent["length"] for extent in lines[1]["extents"]), 16 * MIB)
+        self.assertEqual(lines[2]["error"]["fault"], "disk.past_end")
+
+    def test_tracking_files(self):
+        image = self.make("a.vhdx")
+        (self.folder / "a.vhdx.rct").touch()
+        result = self.expect(1, "io", str(image), "--strict-tracking", "-c", "write -P 1 0 512")
+        self.assertIn(b"disk.stale_tracking", result.stdout)
+        result = self.expect(0, "io", str(image), "-c", "write -P 1 0 512")
+        self.assertIn(b"warning", result.stderr)
+
+    def test_lines_come_at_once_and_an_interrupt_closes(self):
+        image = self.make("a.vhdx")
+        process = subprocess.Popen([VDISK, "io", str(image)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with process:
+            for command in ("write -P 3 0 4K", "flush"):
+                process.stdin.write(f"{command}\n".encode())
+                process.stdin.flush()
+                self.assertEqual(process.stdout.readline().decode(), f"ok {command}\n")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(60), 130)
+        self.io(0, image, "read -P 3 0 4K\n")
+        self.expect(0, "check", str(image))
+
+    def test_what_was_flushed_survives_a_kill(self):
+        image = self.make("a.vhd")
+        process = subprocess.Popen([VDISK, "io", str(image)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        with process:
+            process.stdin.write(b"write -P 3 0 4K\nflush\nwrite -P 4 8M 4K\n")
+            process.stdin.flush()
+            self.assertEqual([process.stdout.readline().split()[0] for _ in range(3)], [b"ok"] * 3)
+            process.kill()
+            process.wait(60)
+        self.io(0, image, "read -P 3 0 4K\n")
 
 
 class Diff(ToolTest):

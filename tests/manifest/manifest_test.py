@@ -29,6 +29,8 @@ from expectations import EXPECTED, PARENT_NOT_FOUND, Expected  # noqa: E402
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
 DISC_SUFFIXES = (".iso", ".img", ".raw")
+LEAST_SIZE = 3 << 20   # that a new VHD or VHDX has
+MOST_HASHED = 256 << 20  # larger ones are compared by extents
 PIECE_BYTES = 1 << 20
 
 
@@ -237,6 +239,27 @@ def check_disk(tool, image, data, row, expected, folder):
         raw.unlink()
     else:
         raise Failure("nothing says what the content must be")
+    check_conversions(tool, image, got, size, folder)
+
+
+def check_conversions(tool, image, content, size, folder):
+    """To the other format, from there to this one, each whole and with the same bytes."""
+    names = ["there.vhd", "back.vhdx"] if image.suffix in (".vhdx", ".avhdx") else ["there.vhdx", "back.vhd"]
+    if size < LEAST_SIZE:
+        refused = tool.run("convert", str(image), str(folder / names[0]), "--json", "-q", expect=1)
+        same("fault of a small target", json.loads(refused.stdout)["error"]["fault"], "create.size.too_small")
+        return
+    last = image
+    for name in names:
+        out = folder / name
+        tool.run("convert", str(last), str(out), "-q", expect=0)
+        tool.run("check", str(out), expect=0)
+        tool.run("diff", str(image), str(out), expect=0)
+        if size <= MOST_HASHED:
+            same(f"content of {name}", tool.content_hash(out), (content, size))
+        last = out
+    for name in names:
+        (folder / name).unlink()
 
 
 def check_row(tool, source, row, folder):

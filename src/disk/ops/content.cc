@@ -141,7 +141,7 @@ Result<Extent> ExtentWalk::find(std::uint64_t at) {
   if (next_ == extents_.size()) {
     extents_.clear();
     next_ = 0;
-    VDISK_TRY(disk_.extents({{at}, end_ - at}, extents_));
+    static_cast<void>(VDISK_TRY(disk_.extents({{at}, end_ - at}, extents_)));
   }
   Extent rest = extents_[next_];
   const std::uint64_t skipped = at - rest.range.at.bytes;

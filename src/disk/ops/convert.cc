@@ -13,6 +13,7 @@
 #include "disk/impl.h"
 #include "disk/ops/bulk_copy.h"
 #include "disk/ops/content.h"
+#include "disk/ops/convert_into.h"
 #include "disk/ops/create_plan.h"
 #include "disk/ops/faults.h"
 #include "disk/ops/gpt.h"
@@ -116,48 +117,74 @@ void remark_on_sectors(const Disk& source, const ops::CreationPlan& plan, const 
                      plan.path, to, from));
 }
 
-Status fill_file(const ops::Content& content, const ops::CreationPlan& plan, const ConvertOptions& options,
-                 const OperationControl& control) {
-  NewFile file = VDISK_TRY(NewFile::create(plan.path));
+/// A conversion, decided.
+struct Order {
+  ops::CreationPlan plan;
+  std::uint64_t size = 0;  ///< Of the target's disk.
+  std::vector<ops::Patch> patches;
+};
+
+Result<Order> decide(const Disk& source, const std::string& target, bool nothing_there,
+                     const ConvertOptions& options, const OperationControl& control) {
+  Order order;
+  const CreateOptions wanted = VDISK_TRY(options_of_target(source, target, options, order.size));
+  order.plan = VDISK_TRY(ops::plan_creation(target, wanted, nothing_there));
+  if (order.plan.spec.virtual_size_bytes != order.size) {
+    return fail(kUnlikeParent, "{}: would have its parent's {} bytes, but the source has {}", order.plan.path,
+                order.plan.spec.virtual_size_bytes, order.size);
+  }
+  remark_on_sectors(source, order.plan, control);
+  order.patches = VDISK_TRY(patches_for(source, order.plan.path, options, order.size, control));
+  return order;
+}
+
+/// Everything but the flush.
+Status fill(const Disk& source, const Order& order, File& target, const ConvertOptions& options,
+            const OperationControl& control) {
+  const ops::CreationPlan& plan = order.plan;
   std::vector<bool> shares;
   if (options.zeros != ZeroSearch::kAlways && !plan.parent) {
-    const Chain& chain = content.source().impl().chain;
+    const Chain& chain = source.impl().chain;
     for (std::size_t i = 0; i < chain.size(); ++i) {
-      shares.push_back(VDISK_TRY(can_share(chain.layer(i).image->file(), file.file())));
+      shares.push_back(VDISK_TRY(can_share(chain.layer(i).image->file(), target)));
     }
   }
-  const auto writer = VDISK_TRY(plan.format->begin_bulk(file.file(), plan.spec, control));
+  const ops::Content content(source, order.size, order.patches);
+  const auto writer = VDISK_TRY(plan.format->begin_bulk(target, plan.spec, control));
   const ops::BulkCopyJob job{.content = content,
                              .parent = plan.parent ? &*plan.parent : nullptr,
                              .sector_bytes = plan.spec.logical_sector_bytes,
-                             .target = file.file(),
+                             .target = target,
                              .writer = *writer,
                              .shares = std::move(shares),
                              .zeros = options.zeros,
                              .jobs = std::clamp(options.jobs, 1U, kMostJobs)};
   VDISK_TRY(ops::copy_in_bulk(job, control));
   VDISK_TRY(writer->finish());
-  VDISK_TRY(ops::check_cancelled(control, "the conversion"));
-  return file.publish();
+  return ops::check_cancelled(control, "the conversion");
 }
 
 Status convert_any(const Disk& source, const std::string& target, const ConvertOptions& options,
                    const OperationControl& control) {
   const bool stream = target == "-";
-  std::uint64_t size = 0;
-  const CreateOptions wanted = VDISK_TRY(options_of_target(source, target, options, size));
-  const ops::CreationPlan plan = VDISK_TRY(ops::plan_creation(target, wanted, stream));
-  if (plan.spec.virtual_size_bytes != size) {
-    return fail(kUnlikeParent, "{}: would have its parent's {} bytes, but the source has {}", plan.path,
-                plan.spec.virtual_size_bytes, size);
+  Order order = VDISK_TRY(decide(source, target, stream, options, control));
+  if (stream) {
+    const ops::Content content(source, order.size, std::move(order.patches));
+    return ops::stream_image(content, order.plan, STDOUT_FILENO, control);
   }
-  remark_on_sectors(source, plan, control);
-  const ops::Content content(source, size, VDISK_TRY(patches_for(source, plan.path, options, size, control)));
-  if (stream) return ops::stream_image(content, plan, STDOUT_FILENO, control);
-  return fill_file(content, plan, options, control);
+  NewFile file = VDISK_TRY(NewFile::create(order.plan.path));
+  VDISK_TRY(fill(source, order, file.file(), options, control));
+  return file.publish();
 }
 
 }  // namespace
+
+Status ops::convert_into(const Disk& source, File& target, const ConvertOptions& options,
+                         const OperationControl& control) {
+  const Order order = VDISK_TRY(decide(source, target.name(), true, options, control));
+  VDISK_TRY(fill(source, order, target, options, control));
+  return target.flush();
+}
 
 inline namespace v1 {
 
