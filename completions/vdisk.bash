@@ -11,8 +11,7 @@ _vdisk() {
   case $previous in
     --format)
       local formats='raw vhd vhdx vhdset iso'
-      [[ $command != convert ]] || formats=raw
-      [[ $command != create ]] || formats='raw vhd vhdx'
+      [[ $command != create && $command != convert ]] || formats='raw vhd vhdx'
       [[ $command != open ]] || formats='vhd vhdx vhdset iso'
       mapfile -t COMPREPLY < <(compgen -W "$formats" -- "$word")
       return ;;
@@ -22,16 +21,17 @@ _vdisk() {
     --prealloc) mapfile -t COMPREPLY < <(compgen -W 'none sparse full' -- "$word"); return ;;
     --logical-sector-size | --physical-sector-size) mapfile -t COMPREPLY < <(compgen -W '512 4096' -- "$word"); return ;;
     --contract) mapfile -t COMPREPLY < <(compgen -W 'windows10 page2018 windows7' -- "$word"); return ;;
+    --zeros) mapfile -t COMPREPLY < <(compgen -W 'auto find keep' -- "$word"); return ;;
     --parent-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
-    --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id) return ;;
+    --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id | --jobs) return ;;
   esac
   case $command in
     open) options='--format --access --flags --version --rw-depth --contract --parent-dir --confine --map-drive --json --help' ;;
     info) options='--chain --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     map) options='--format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
-    check) options='--chain --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
+    check) options='--azure --chain --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     create) options='--size --format --type --parent --parent-format --block-size --logical-sector-size --physical-sector-size --id --prealloc --parent-dir --confine --map-drive --json --quiet --verbose --help' ;;
-    convert) options='--format --source-format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
+    convert) options='--format --type --parent --parent-format --block-size --logical-sector-size --prealloc --zeros --azure --fix-gpt --jobs --source-format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     diff) options='--format --format-b --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     help) options='open info map check create convert diff help version' ;;
   esac

@@ -111,6 +111,9 @@ class TidyTest(unittest.TestCase):
         self.assert_clean()
         self.write("src/disk/open.cc", f'{SPDX}#include "disk/test_support.h"\n')
         self.assert_breach("disk/test_support.h is for tests alone")
+        self.write("src/disk/open.cc", f'{SPDX}#include "disk/write_test_support.h"\n')
+        self.write("src/disk/write_test_support.h", f'{SPDX}#include "testing/thing.h"\n')
+        self.assert_breach("disk/write_test_support.h is for tests alone")
 
     def test_a_public_header_that_needs_a_private_one(self):
         self.header("base")

@@ -94,14 +94,38 @@ struct CreateOptions {
 /// **Durability:** the file and its folder are flushed before success is returned; until then there is no file.
 Status create(const std::string& path, const CreateOptions& options, const OperationControl& control = {});
 
-/// Where `convert_to_raw` writes.
-struct RawTarget {
-  std::string path;  ///< A new file (80, ERROR_FILE_EXISTS, if it is there); "-" is standard output as a stream.
+/// What `convert` does about zeros that the source stores as data.
+enum class ZeroSearch {
+  kUnlessShared,  ///< Finds them in whatever passes through the process; blocks that both files can share are shared.
+  kAlways,        ///< Finds them everywhere; shares nothing.
+  kNever,         ///< Takes the source's maps and its file's holes at their word.
 };
 
-/// Writes the disk's content as raw bytes: a sparse file, or a stream with every byte. A failed or cancelled
-/// conversion leaves no file. Durability: the file and its folder are flushed before success is returned.
-Status convert_to_raw(const Disk& source, const RawTarget& target, const OperationControl& control);
+/// What `convert` makes, and how.
+struct ConvertOptions {
+  /// As for `create`. A size of 0 is the source's, a larger one shows zeros behind it. A block or sector size of 0 is the
+  /// source's where the target can have it and the formats are the same (the logical sector size always). Space of a
+  /// fixed disk is taken only when `preallocation` says so. With a parent the target holds only what differs.
+  CreateOptions target;
+  unsigned jobs = 2;  ///< Threads; at least 1.
+  ZeroSearch zeros = ZeroSearch::kUnlessShared;
+  /// What Azure takes: a fixed VHD of whole mebibytes (formats.md 1.18).
+  bool azure = false;
+  /// Where the disk grew, moves the backup GPT to its new end; else a GPT gets a warning through `trace`.
+  bool fix_gpt = false;
+};
+
+/// Makes a new image at `target` that shows what `source` shows, its parents included. "-" is standard output as a
+/// stream: raw, a fixed VHD, or a VHDX without a parent. Never overwrites (80). Fails as `create`; with 87 for a size
+/// below the source's and for a stream of another kind; with 109 when the stream's reader went away; with 995 when
+/// cancelled. A failed or cancelled conversion leaves no file.
+/// **Durability:** the file and its folder are flushed before success is returned; until then there is no file.
+Status convert(const Disk& source, const std::string& target, const ConvertOptions& options,
+               const OperationControl& control = {});
+
+/// Says what keeps Azure from taking the image at `path`, or from starting it: the rules of formats.md 1.18, as
+/// findings. Fails as `inspect`.
+Result<CheckReport> check_for_azure(const std::string& path, const OpenOptions& options);
 
 /// Result of `diff`.
 struct Difference {

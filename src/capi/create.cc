@@ -19,6 +19,7 @@
 #include "capi/wide.h"
 #include "disk/host_path.h"
 #include "format/registry.h"
+#include "io/host_disk.h"
 #include "io/posix_file.h"
 
 namespace vdisk::capi {
@@ -63,6 +64,25 @@ Result<CreateOptions> options_of(const CreateRequest& request, const CreateMembe
   return options;
 }
 
+/// SourcePath may be an image or a physical disk (virtdisk-api.md 3.2), which here is a block device and has
+/// no format.
+Result<Disk> open_source(const CreateMembers& members, const ParentSearch& parents) {
+  OpenOptions how;
+  how.format = VDISK_TRY(wanted_format(members.source_type));
+  how.parents = parents;
+  const std::string path = VDISK_TRY(host_path(VDISK_TRY(text_of(members.source, "SourcePath")), parents));
+  if (!how.format && is_block_device(path)) how.format = FormatId::kRaw;
+  return Disk::open(path, how);
+}
+
+Status make(const CreateMembers& members, const std::string& path, const CreateOptions& options) {
+  if (members.source == nullptr) return create(path, options, {});
+  const Disk source = VDISK_TRY(open_source(members, options.parents));
+  ConvertOptions how;
+  how.target = options;
+  return convert(source, path, how, {});
+}
+
 /// The handle: version 1 has the rights of the mask, later ones all of them.
 Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& members,
                             const std::string& path, const CreateOptions& made) {
@@ -102,7 +122,7 @@ Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
   const CreateOptions options = VDISK_TRY(options_of(request, members));
   const std::string path = VDISK_TRY(host_path(text, options.parents));
   VDISK_TRY(check_host_rules_of_new_file(path, request.flags));
-  VDISK_TRY(create(path, options, {}));
+  VDISK_TRY(make(members, path, options));
   auto handle = open_created(request, members, path, options);
   if (!handle) ::unlink(path.c_str());  // a failed call leaves nothing behind
   return handle;

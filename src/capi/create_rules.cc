@@ -7,7 +7,8 @@ namespace vdisk::capi {
 
 namespace {
 
-constexpr std::uint32_t kNotBuiltFlags = CREATE_VIRTUAL_DISK_FLAG_PRESERVE_PARENT_CHANGE_TRACKING_STATE |
+constexpr std::uint32_t kNotBuiltFlags = CREATE_VIRTUAL_DISK_FLAG_USE_CHANGE_TRACKING_SOURCE_LIMIT |
+                                         CREATE_VIRTUAL_DISK_FLAG_PRESERVE_PARENT_CHANGE_TRACKING_STATE |
                                          CREATE_VIRTUAL_DISK_FLAG_VHD_SET_USE_ORIGINAL_BACKING_STORAGE |
                                          CREATE_VIRTUAL_DISK_FLAG_PMEM_COMPATIBLE;
 
@@ -120,17 +121,15 @@ constexpr Rule kRules[] = {
      [](const CreateRequest&, const Contract&) {
        return std::string("SourceLimitPath and its flag limit what is copied from SourcePath, which is NULL");
      }},
-    {faults::kCreateSource, [](const CreateRequest& r, const Contract&) { return set(members(r).source); },
-     [](const CreateRequest&, const Contract&) {
-       return std::string("copying from SourcePath is not built yet: create the disk and write to it");
-     }},
     {faults::kCreateNotBuilt,
      [](const CreateRequest& r, const Contract&) {
-       return (r.flags & kNotBuiltFlags) != 0 || members(r).data_alignment != 0;
+       const CreateMembers m = members(r);
+       return (r.flags & kNotBuiltFlags) != 0 || m.data_alignment != 0 || set(m.source_limit);
      },
      [](const CreateRequest& r, const Contract&) {
-       return fmt::format("Flags {:#x} or DataAlignment {} ask for something that is not built yet", r.flags,
-                          members(r).data_alignment);
+       return fmt::format(
+           "Flags {:#x}, DataAlignment {} or SourceLimitPath ask for something that is not built yet",
+           r.flags, members(r).data_alignment);
      }},
 };
 
@@ -145,6 +144,7 @@ void take_version_2(const Version& from, CreateMembers& members) noexcept {
   members.source = from.SourcePath;
   members.open_flags = static_cast<std::uint32_t>(from.OpenFlags);
   members.parent_type = from.ParentVirtualStorageType;
+  members.source_type = from.SourceVirtualStorageType;
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ struct CreateMembers {
   const WCHAR* source = nullptr;
   std::uint32_t open_flags = 0;
   VIRTUAL_STORAGE_TYPE parent_type{};
+  VIRTUAL_STORAGE_TYPE source_type{};
   const WCHAR* source_limit = nullptr;
   std::uint64_t data_alignment = 0;
 };

@@ -75,8 +75,6 @@ inline constexpr Fault kCreateParentAndFull{"capi.create.parent_and_full", win32
                                             "ParentPath and FULL_PHYSICAL_ALLOCATION are both given."};
 inline constexpr Fault kCreateSourceLimit{"capi.create.source_limit", win32::kInvalidParameter,
                                           "A limit of what is copied is given, but nothing to copy."};
-inline constexpr Fault kCreateSource{"capi.create.source", win32::kCallNotImplemented,
-                                     "Copying from SourcePath is not built yet."};
 inline constexpr Fault kCreateNotBuilt{"capi.create.not_built", win32::kCallNotImplemented,
                                        "A flag or member asks for something that is not built yet."};
 inline constexpr Fault kCreateHost{"capi.create.host", win32::kVirtualDiskLimitation,
@@ -116,7 +114,6 @@ inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kCreateParentAndSize,
                                          &kCreateParentAndFull,
                                          &kCreateSourceLimit,
-                                         &kCreateSource,
                                          &kCreateNotBuilt,
                                          &kCreateHost};
 

@@ -3,73 +3,16 @@
 #include <vdisk/operations.h>
 
 #include <CLI/Error.hpp>
-#include <array>
-#include <charconv>
-#include <limits>
-#include <utility>
 
-#include "base/checked.h"
 #include "cli/output_json.h"
 #include "cli/output_text.h"
 #include "cli/progress_bar.h"
 #include "cli/tool.h"
+#include "cli/words.h"
 
 namespace vdisk::cli {
 
 namespace {
-
-/// "64G": a whole number and a binary unit of K, M, G, T, also written Ki, KiB, KB.
-std::uint64_t parse_size(const std::string& option, const std::string& word) {
-  const auto refuse = [&] {
-    return CLI::ValidationError(option, "'" + word + "' is no size; write 1048576, 512K, 64M, 10G or 2T");
-  };
-  std::uint64_t number = 0;
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  if (error != std::errc()) throw refuse();
-  std::string_view unit(end, static_cast<std::size_t>(word.data() + word.size() - end));
-  if (unit.empty()) return number;
-  const char letter = static_cast<char>(unit.front() & ~0x20);
-  unit.remove_prefix(1);
-  const auto power = std::string_view("KMGT").find(letter);
-  if (power == std::string_view::npos || !(unit.empty() || unit == "i" || unit == "iB" || unit == "B"))
-    throw refuse();
-  const auto bytes = checked_multiply(number, std::uint64_t{1} << (10 * (power + 1)));
-  if (!bytes) throw refuse();
-  return *bytes;
-}
-
-std::uint32_t parse_small_size(const std::string& option, const std::string& word) {
-  const std::uint64_t bytes = parse_size(option, word);
-  if (bytes == 0 || bytes > std::numeric_limits<std::uint32_t>::max()) {
-    throw CLI::ValidationError(option, "'" + word + "' is not between 1 byte and 4 GiB");
-  }
-  return static_cast<std::uint32_t>(bytes);
-}
-
-FormatId parse_format_word(const std::string& option, const std::string& word) {
-  const auto format = parse_format(word);
-  if (!format) throw CLI::ValidationError(option, "'" + word + "' is none of raw, vhd, vhdx, vhdset, iso");
-  return *format;
-}
-
-template <class T, std::size_t kCount>
-T parse_word(const std::string& option, const std::string& word,
-             const std::array<std::pair<std::string_view, T>, kCount>& table) {
-  std::string known;
-  for (const auto& [name, value] : table) {
-    if (name == word) return value;
-    known += known.empty() ? "" : ", ";
-    known += name;
-  }
-  throw CLI::ValidationError(option, "'" + word + "' is none of " + known);
-}
-
-constexpr std::array<std::pair<std::string_view, DiskType>, 3> kTypes = {
-    {{"fixed", DiskType::kFixed},
-     {"dynamic", DiskType::kDynamic},
-     {"differencing", DiskType::kDifferencing}}};
-constexpr std::array<std::pair<std::string_view, Preallocation>, 3> kPreallocations = {
-    {{"none", Preallocation::kNone}, {"sparse", Preallocation::kSparse}, {"full", Preallocation::kFull}}};
 
 class CreateCommand final : public Command {
  public:
@@ -111,7 +54,7 @@ class CreateCommand final : public Command {
     CreateOptions options;
     if (!size_.empty()) options.virtual_size_bytes = parse_size("--size", size_);
     if (!format_.empty()) options.format = parse_format_word("--format", format_);
-    if (!type_.empty()) options.type = parse_word("--type", type_, kTypes);
+    if (!type_.empty()) options.type = parse_type("--type", type_);
     options.parent = parent_;
     if (!parent_format_.empty()) options.parent_format = parse_format_word("--parent-format", parent_format_);
     if (!block_.empty()) options.block_bytes = parse_small_size("--block-size", block_);
@@ -125,7 +68,7 @@ class CreateCommand final : public Command {
       }
     }
     if (!preallocation_.empty()) {
-      options.preallocation = parse_word("--prealloc", preallocation_, kPreallocations);
+      options.preallocation = parse_preallocation("--prealloc", preallocation_);
     }
     options.parents = words_.open_options().parents;
     return options;

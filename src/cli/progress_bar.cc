@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "cli/output_json.h"
 #include "cli/output_text.h"
 #include "cli/tool.h"
 
@@ -66,8 +67,9 @@ std::string progress_text(const Progress& progress, double seconds, int columns)
   return std::string(full, '#') + std::string(static_cast<std::size_t>(room) - full, '-') + " " + facts;
 }
 
-ProgressBar::Style ProgressBar::choose(bool quiet) {
+ProgressBar::Style ProgressBar::choose(bool quiet, bool json) {
   if (quiet) return Style::kSilent;
+  if (json) return Style::kJson;
   return ::isatty(STDERR_FILENO) == 1 ? Style::kBar : Style::kLines;
 }
 
@@ -77,7 +79,22 @@ ProgressBar::~ProgressBar() { clear(); }
 
 double ProgressBar::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
+void ProgressBar::put_json(const Progress& progress) {
+  Json line{{"done", progress.done}, {"total", progress.total}, {"seconds", seconds()}};
+  if (progress.done != 0 && seconds() >= 0.5) {
+    const double rate = static_cast<double>(progress.done) / seconds();
+    line["bytes_per_second"] = static_cast<std::uint64_t>(rate);
+    line["seconds_left"] = static_cast<double>(progress.total - progress.done) / rate;
+  }
+  write_text(Json{{"progress", std::move(line)}}.dump() + "\n");
+}
+
 void ProgressBar::update(const Progress& progress) {
+  if (style_ == Style::kJson && (Clock::now() >= next_line_ || progress.done == progress.total)) {
+    next_line_ = Clock::now() + kJsonPeriod;
+    put_json(progress);
+    return;
+  }
   if (style_ == Style::kBar) {
     write_text("\r\x1b[K" + progress_text(progress, seconds(), terminal_columns()));
     drawn_ = true;

@@ -17,10 +17,11 @@ std::string progress_text(const Progress& progress, double seconds, int columns)
 /// Draws on standard error. Thread rule: one thread.
 class ProgressBar {
  public:
-  enum class Style { kBar, kLines, kSilent };
+  enum class Style { kBar, kLines, kJson, kSilent };
 
-  /// The style that suits standard error; kSilent with `quiet`.
-  static Style choose(bool quiet);
+  /// The style that suits standard error; kSilent with `quiet`, kJson (one object a line, each second) with
+  /// `json`.
+  static Style choose(bool quiet, bool json = false);
 
   ProgressBar(Style style, std::string label);
   /// Clears the bar.
@@ -41,10 +42,13 @@ class ProgressBar {
   const Style style_;
   const std::string label_;
   const Clock::time_point start_ = Clock::now();
-  Clock::time_point next_line_ = start_ + kLinePeriod;
+  Clock::time_point next_line_ = start_ + (style_ == Style::kJson ? kJsonPeriod : kLinePeriod);
   bool drawn_ = false;
 
+  void put_json(const Progress& progress);
+
   static constexpr std::chrono::seconds kLinePeriod{5};
+  static constexpr std::chrono::seconds kJsonPeriod{1};
 };
 
 }  // namespace vdisk::cli

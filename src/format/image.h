@@ -25,6 +25,7 @@
 
 namespace vdisk {
 
+class BulkWriter;
 struct CreateLimits;
 struct CreateSpec;
 struct Format;
@@ -151,6 +152,10 @@ struct Format {
   /// whole image.
   Status (*create)(File& file, const CreateSpec& spec, const OperationControl& control) = nullptr;
   const CreateLimits* create_limits = nullptr;  ///< Set exactly where `create` is.
+  /// As `create`, for an image that is filled at once (bulk_writer.h); set exactly where `create` is. The
+  /// file opens only after BulkWriter::finish. `file` outlives the writer.
+  Result<std::unique_ptr<BulkWriter>> (*begin_bulk)(File& file, const CreateSpec& spec,
+                                                    const OperationControl& control) = nullptr;
 };
 
 /// Fills `info` from an open image's properties (everything but path, file size, allocation and tracking

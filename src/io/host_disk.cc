@@ -62,6 +62,11 @@ HostDisk host_disk_of(const std::string& path) {
   return host;
 }
 
+bool is_block_device(const std::string& path) {
+  struct stat file{};
+  return ::stat(path.c_str(), &file) == 0 && S_ISBLK(file.st_mode);
+}
+
 std::optional<std::uint64_t> host_file_size(const std::string& path) {
   struct stat file{};
   if (::stat(path.c_str(), &file) != 0) return std::nullopt;

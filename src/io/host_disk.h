@@ -19,6 +19,8 @@ struct HostDisk {
 /// (at most 4096). Never fails: what cannot be known keeps the default.
 HostDisk host_disk_of(const std::string& path);
 
+bool is_block_device(const std::string& path);
+
 std::optional<std::uint64_t> host_file_size(const std::string& path);
 
 }  // namespace vdisk

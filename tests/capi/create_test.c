@@ -196,8 +196,6 @@ static void parents_and_sources(void) {
   CHECK_CODE(try_create(VHD, "child.vhd", NONE, 0, &v1), 87);
   v1.Version1.SourcePath = image("parent.vhdx");
   CHECK_CODE(try_create(VHDX, "child.vhdx", NONE, 0, &v1), 87);
-  v1.Version1.ParentPath = NULL;
-  CHECK_CODE(try_create(VHDX, "child.vhdx", NONE, 0, &v1), ERROR_CALL_NOT_IMPLEMENTED);
   v1 = of_version(1, 8 * MB);
   v1.Version1.ParentPath = image("parent.vhdx");
   CHECK_CODE(try_create(VHDX, "child.vhdx", NONE, 0, &v1), 87); /* version 1: size and parent */
@@ -220,6 +218,67 @@ static void parents_and_sources(void) {
   }
   CHECK(CloseHandle(parent) == TRUE);
   remove_image(image("parent.vhdx"));
+}
+
+/* The first bytes of the only block of a fixed or raw file. */
+static int holds(const wchar_t* path, long at, const char* text) {
+  char narrow[4096];
+  char bytes[64] = {0};
+  FILE* file;
+  size_t got;
+  snprintf(narrow, sizeof narrow, "%ls", path);
+  file = fopen(narrow, "rb");
+  if (file == NULL) return 0;
+  got = fseek(file, at, SEEK_SET) == 0 ? fread(bytes, 1, strlen(text), file) : 0;
+  fclose(file);
+  return got == strlen(text) && memcmp(bytes, text, got) == 0;
+}
+
+static void copies(void) {
+  CREATE_VIRTUAL_DISK_PARAMETERS v1 = of_version(1, 8 * MB);
+  HANDLE handle = NULL;
+  char narrow[4096];
+  FILE* file;
+  CHECK_CODE(create_at(VHD, image("source.vhd"), NONE, FULL, 0, &v1, &handle), 0);
+  CHECK(CloseHandle(handle) == TRUE);
+  snprintf(narrow, sizeof narrow, "%ls", image("source.vhd"));
+  file = fopen(narrow, "r+b");
+  CHECK(file != NULL);
+  CHECK(fseek(file, 5 * (long)MB, SEEK_SET) == 0 && fputs("the source's bytes", file) >= 0 &&
+        fclose(file) == 0);
+
+  v1 = of_version(1, 0);
+  v1.Version1.SourcePath = image("source.vhd");
+  CHECK_CODE(try_create(VHDX, "copy.vhdx", NONE, 0, &v1), 0);
+  CHECK_CODE(try_create(VHDX, "copy.vhdx", NONE, FULL, &v1), 0);
+  CHECK_CODE(create_at(VHDX, image("copy.vhdx"), NONE, 0, 0, &v1, &handle), 0);
+  CHECK(CloseHandle(handle) == TRUE);
+  v1.Version1.SourcePath = image("copy.vhdx");
+  CHECK_CODE(create_at(VHD, image("back.vhd"), NONE, FULL, 0, &v1, &handle), 0);
+  CHECK(CloseHandle(handle) == TRUE);
+  CHECK(holds(image("back.vhd"), 5 * (long)MB, "the source's bytes"));
+  remove_image(image("back.vhd"));
+  v1.Version1.MaximumSize = 4 * MB; /* less than the source has */
+  CHECK_CODE(try_create(VHD, "back.vhd", NONE, 0, &v1), 87);
+  v1.Version1.MaximumSize = 16 * MB;
+  CHECK_CODE(try_create(VHD, "back.vhd", NONE, 0, &v1), 0);
+  v1 = of_version(1, 0);
+  v1.Version1.SourcePath = image("gone.vhd");
+  CHECK_CODE(try_create(VHD, "back.vhd", NONE, 0, &v1), 2);
+  v1.Version1.SourcePath = L"";
+  CHECK_CODE(try_create(VHD, "back.vhd", NONE, 0, &v1), ERROR_INVALID_NAME);
+  if (modern()) {
+    CREATE_VIRTUAL_DISK_PARAMETERS v3 = of_version(3, 0);
+    v3.Version3.SourcePath = image("copy.vhdx");
+    CHECK_CODE(try_create(VHD, "back.vhd", NONE, 0, &v3), 0);
+    v3.Version3.SourceVirtualStorageType = storage_type(VHD); /* which it is not */
+    CHECK(try_create(VHD, "back.vhd", NONE, 0, &v3) != 0);
+    v3.Version3.SourceVirtualStorageType = storage_type(VHDX);
+    v3.Version3.SourceLimitPath = L"id";
+    CHECK_CODE(try_create(VHD, "back.vhd", NONE, 0, &v3), ERROR_CALL_NOT_IMPLEMENTED);
+  }
+  remove_image(image("copy.vhdx"));
+  remove_image(image("source.vhd"));
 }
 
 static void paths(void) {
@@ -297,6 +356,7 @@ int main(int argc, char** argv) {
     versions_masks_and_flags();
     sizes_blocks_and_sectors();
     parents_and_sources();
+    copies();
     paths();
     what_is_made();
   }

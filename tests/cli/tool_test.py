@@ -80,8 +80,9 @@ class Words(ToolTest):
     def test_wrong_usage(self):
         image = str(self.base)
         for words in ([], ["nonsense"], ["--nonsense"], ["info"], ["info", image, "--nonsense"], ["map"],
-                      ["map", image, image], ["check"], ["convert", image], ["convert", image, "out"],
-                      ["convert", image, "out", "--format", "vhd"], ["convert", image, "out", "--format", "bogus"],
+                      ["map", image, image], ["check"], ["convert", image], ["convert", image, "out", "--jobs", "0"],
+                      ["convert", image, "out", "--format", "vhd", "--fix-gpt"], ["convert", image, "out", "--zeros", "x"],
+                      ["convert", image, "out", "--format", "bogus"],
                       ["diff", image], ["help", "nonsense"], ["info", image, "--format", "vmdk"],
                       ["info", image, "--map-drive", "C:"], ["info", image, "--map-drive", "dir=/x"],
                       ["info", image, "--map-drive", "C:="], ["open", image, "--access", "bogus"],
@@ -126,6 +127,15 @@ class Info(ToolTest):
         text = self.expect(0, "info", str(self.base)).stdout.decode()
         self.assertRegex(text, r"(?m)^  Virtual size {2,}4194304 bytes \(4\.00 MiB\)$")
         self.assertRegex(text, r"(?m)^  Format {2,}vhd, dynamic$")
+
+    def test_values_stand_in_one_column(self):
+        for image in (self.base, self.child):
+            lines = self.expect(0, "info", str(image)).stdout.decode().splitlines()[1:]
+            labelled = [re.match(r"  ( *\S+(?: \S+)*)  +\S", line) for line in lines if not line.startswith("   ")]
+            self.assertNotIn(None, labelled)
+            self.assertEqual(len({match.end() for match in labelled}), 1, lines)
+            self.assertEqual(sum("win" in line for line in lines), 1, "the creator stands there once")
+            self.assertTrue(any(re.search(r"Timestamp +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", line) for line in lines))
 
     def test_parent_and_chain(self):
         info = self.expect_json(0, "info", str(self.child), "--chain")
@@ -248,6 +258,19 @@ class Check(ToolTest):
         self.assertIn(b"  damage   ", result.stdout)
         self.assertIs(self.expect_json(3, "check", str(self.base))["damaged"], True)
         self.assertEqual((self.base.read_bytes(), self.base.stat().st_mtime_ns), before)
+
+    def test_only_damage_has_a_code(self):
+        maker.write_sparse(self.child, 4 * MIB, {}, self.base_id, ".\\base.vhd", time=5)
+        text = self.expect(0, "check", str(self.child), "--chain").stdout.decode()
+        self.assertRegex(text, r"  note .*\[check\.link\.time\]\n")
+        self.assertIn("2000-01-01 00:00:05 UTC", text)
+        finding = self.expect_json(0, "check", str(self.child), "--chain")["findings"][0]
+        self.assertEqual((finding["code"], finding["name"]), (None, None))
+        self.base.unlink()
+        text = self.expect(3, "check", str(self.child), "--chain").stdout.decode()
+        self.assertIn("[chain.parent_not_found, 0xC03A000D ERROR_VHD_PARENT_VHD_NOT_FOUND]", text)
+        finding = self.expect_json(3, "check", str(self.child), "--chain")["findings"][0]
+        self.assertEqual((finding["code"], finding["name"]), (0xC03A000D, "ERROR_VHD_PARENT_VHD_NOT_FOUND"))
 
     def test_unreadable_is_1(self):
         self.expect(1, "check", str(self.folder / "missing.vhd"))
@@ -403,6 +426,13 @@ class Diff(ToolTest):
         error = self.expect_json(2, "diff", base, str(self.folder / "missing.vhd"))
         self.assertEqual(error["error"]["code"], 2)
 
+    def test_an_image_against_a_raw_file(self):
+        raw = self.folder / "copy.img"
+        raw.write_bytes(self.child_content)
+        self.expect(0, "diff", str(self.child), str(raw), "--format-b", "raw")
+        self.expect(2, "diff", str(self.child), str(raw), "--format-b", "row")
+        self.expect(2, "diff", str(self.child), str(raw))
+
     def test_first_byte_inside_a_sector(self):
         a, b = self.folder / "a.vhd", self.folder / "b.vhd"
         content = bytearray(self.base_content)
@@ -440,6 +470,7 @@ class Open(ToolTest):
         self.base.rename(elsewhere / "base.vhd")
         missing = self.expect(1, "open", str(self.child)).stdout
         self.assertEqual(missing, b"0xC03A000D ERROR_VHD_PARENT_VHD_NOT_FOUND\n")
+        self.assertIn(b" 0xC03A000D [chain.parent_not_found]: ", vdisk("open", str(self.child)).stderr)
         self.expect(0, "open", str(self.child), "--flags", "no-parents")
         self.expect(0, "open", str(self.child), "--parent-dir", str(elsewhere))
 

@@ -76,10 +76,16 @@ Status check_cancelled(const OperationControl& control, std::string_view what) {
   return fail(vdisk::faults::kCancelled, "{} was cancelled", what);
 }
 
-Status SparseSink::data(std::span<const std::byte> bytes) {
+Extent rest_of(Extent extent, std::uint64_t at) {
+  extent.from.bytes += at - extent.range.at.bytes;
+  extent.range = {{at}, extent.range.end() - at};
+  return extent;
+}
+
+void find_data(DiskOffset at, std::span<const std::byte> bytes, std::vector<DiskRange>& data) {
   while (!bytes.empty()) {
     const std::size_t hole = page_run(bytes, true);
-    at_ += hole;
+    at.bytes += hole;
     bytes = bytes.subspan(hole);
     std::size_t length = page_run(bytes, false);
     while (length < bytes.size()) {
@@ -88,16 +94,10 @@ Status SparseSink::data(std::span<const std::byte> bytes) {
       length += gap;
       length += page_run(bytes.subspan(length), false);
     }
-    if (length != 0) VDISK_TRY(file_.write(FileOffset{at_}, bytes.first(length)));
-    at_ += length;
+    if (length != 0) data.push_back({at, length});
+    at.bytes += length;
     bytes = bytes.subspan(length);
   }
-  return {};
-}
-
-Status SparseSink::zeros(std::uint64_t length) {
-  at_ += length;
-  return {};
 }
 
 void StreamSink::wait_writable() const {
@@ -168,38 +168,41 @@ Result<Extent> ExtentWalk::cut_at_hole(Extent extent) const {
   return extent;
 }
 
-Status copy_content(const Disk& source, ContentSink& sink, const OperationControl& control) {
-  const std::uint64_t size = source.geometry().virtual_size_bytes;
-  const ChunkBuffer buffer = VDISK_TRY(ChunkBuffer::allocate());
-  ProgressMeter meter(control, size);
-  ExtentWalk walk(source, size);
-  std::uint64_t at = 0;
-  while (at < size) {
-    VDISK_TRY(check_cancelled(control, "the conversion"));
-    const Extent extent = VDISK_TRY(walk.find(at));
-    std::uint64_t piece = extent.range.end() - at;
-    const bool zero = extent.source == Extent::Source::kZero;
-    // Up to the next multiple of the chunk, so that later reads and writes are aligned.
-    if (!zero || sink.chunked()) piece = std::min<std::uint64_t>(piece, kChunkBytes - at % kChunkBytes);
-    if (zero) {
-      VDISK_TRY(sink.zeros(piece));
-    } else {
-      const auto bytes = buffer.bytes().first(static_cast<std::size_t>(piece));
-      VDISK_TRY(source.read({at}, bytes));
-      VDISK_TRY(sink.data(bytes));
-    }
-    at += piece;
-    meter.advance(at);
+Status Content::read(DiskOffset at, std::span<std::byte> into) const {
+  const std::uint64_t source_size = source_.geometry().virtual_size_bytes;
+  const std::uint64_t inside =
+      at.bytes < source_size ? std::min<std::uint64_t>(into.size(), source_size - at.bytes) : 0;
+  if (inside != 0) VDISK_TRY(source_.read(at, into.first(inside)));
+  std::ranges::fill(into.subspan(inside), std::byte{0});
+  for (const Patch& patch : patches_) {
+    const std::uint64_t begin = std::max(at.bytes, patch.at.bytes);
+    const std::uint64_t end = std::min(at.bytes + into.size(), patch.end());
+    if (begin >= end) continue;
+    std::ranges::copy(std::span(patch.bytes).subspan(begin - patch.at.bytes, end - begin),
+                      into.subspan(begin - at.bytes).begin());
   }
   return {};
 }
 
-Status fill_raw_file(const Disk& source, File& target, const OperationControl& control) {
-  VDISK_TRY(target.resize(source.geometry().virtual_size_bytes));
-  SparseSink sink(target);
-  VDISK_TRY(copy_content(source, sink, control));
-  VDISK_TRY(check_cancelled(control, "the conversion"));
-  return target.flush();
+Result<Extent> ContentWalk::find(std::uint64_t at) {
+  const std::vector<Patch>& patches = content_.patches();
+  while (patch_ < patches.size() && patches[patch_].end() <= at) ++patch_;
+  std::uint64_t limit = content_.size();
+  if (patch_ < patches.size()) {
+    const Patch& patch = patches[patch_];
+    if (patch.at.bytes <= at) {
+      return Extent{
+          .range = {{at}, patch.end() - at}, .source = Extent::Source::kData, .layer = kNoLayer, .from = {}};
+    }
+    limit = patch.at.bytes;
+  }
+  const std::uint64_t source_size = content_.source().geometry().virtual_size_bytes;
+  if (at >= source_size) {
+    return Extent{.range = {{at}, limit - at}, .source = Extent::Source::kZero, .layer = 0, .from = {}};
+  }
+  Extent extent = rest_of(VDISK_TRY(walk_.find(at)), at);
+  extent.range.length = std::min(extent.range.length, limit - at);
+  return extent;
 }
 
 }  // namespace vdisk::ops

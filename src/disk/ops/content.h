@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The content of a disk on its way out: where it can go, and the loop that carries it there.
+// The content of a disk on its way out: what it is, in which extents, and a stream to put it into.
 #pragma once
 
 #include <vdisk/control.h>
@@ -49,38 +49,19 @@ class ProgressMeter {
 /// base.cancelled, once the caller asked for it.
 Status check_cancelled(const OperationControl& control, std::string_view what);
 
-/// Takes a disk's bytes in order, from the first to the last.
-class ContentSink {
- public:
-  virtual ~ContentSink() = default;
-  /// The next bytes.
-  virtual Status data(std::span<const std::byte> bytes) = 0;
-  /// The next `length` bytes are zeros; at most kChunkBytes at a time when `chunked()`.
-  virtual Status zeros(std::uint64_t length) = 0;
-  /// True when zeros take time, so that they must come in pieces between which cancellation is looked at.
-  virtual bool chunked() const noexcept = 0;
-};
+/// `extent` from `at` on. REQUIRES: `at` lies inside it.
+Extent rest_of(Extent extent, std::uint64_t at);
 
-/// Leaves zeros as holes in a new, empty file. Thread rule: one thread. Owner of the file: the caller.
-class SparseSink final : public ContentSink {
- public:
-  explicit SparseSink(File& file) : file_(file) {}
-  Status data(std::span<const std::byte> bytes) override;
-  Status zeros(std::uint64_t length) override;
-  bool chunked() const noexcept override { return false; }
+/// The parts of `bytes` that are not zeros, in whole pages from the beginning on; zeros too short to be worth
+/// a hole are taken along. Appends ranges that count from `at`.
+void find_data(DiskOffset at, std::span<const std::byte> bytes, std::vector<DiskRange>& data);
 
- private:
-  File& file_;
-  std::uint64_t at_ = 0;
-};
-
-/// Writes every byte, zeros too, to a descriptor that need not be seekable.
-class StreamSink final : public ContentSink {
+/// Every byte, zeros too, to a pipe or whatever `fd` is. Thread rule: one thread.
+class StreamSink {
  public:
   StreamSink(int fd, const OperationControl& control) : fd_(fd), control_(control) {}
-  Status data(std::span<const std::byte> bytes) override;
-  Status zeros(std::uint64_t length) override;
-  bool chunked() const noexcept override { return true; }
+  Status data(std::span<const std::byte> bytes);
+  Status zeros(std::uint64_t length);
 
  private:
   void wait_writable() const;
@@ -108,10 +89,47 @@ class ExtentWalk {
   Extent part_;
 };
 
-/// Carries the whole content of `source` into `sink`.
-Status copy_content(const Disk& source, ContentSink& sink, const OperationControl& control);
+/// Bytes that a target is to have in place of the source's.
+struct Patch {
+  DiskOffset at;
+  std::vector<std::byte> bytes;
+  std::uint64_t end() const noexcept { return at.bytes + bytes.size(); }
+};
 
-/// Sizes `target`, fills it with the content of `source` and flushes it.
-Status fill_raw_file(const Disk& source, File& target, const OperationControl& control);
+/// What a target is to show: a disk, zeros behind its end, patches over both. Thread rule: any number of
+/// threads.
+class Content {
+ public:
+  /// REQUIRES: `size` is at least the source's; patches ascend, do not overlap and lie inside.
+  Content(const Disk& source, std::uint64_t size, std::vector<Patch> patches)
+      : source_(source), size_(size), patches_(std::move(patches)) {}
+
+  const Disk& source() const noexcept { return source_; }
+  std::uint64_t size() const noexcept { return size_; }
+  const std::vector<Patch>& patches() const noexcept { return patches_; }
+  Status read(DiskOffset at, std::span<std::byte> into) const;
+
+ private:
+  const Disk& source_;
+  const std::uint64_t size_;
+  const std::vector<Patch> patches_;
+};
+
+/// The layer of an extent whose bytes lie in no file: patches.
+inline constexpr std::uint32_t kNoLayer = ~std::uint32_t{0};
+
+/// ExtentWalk over a Content. Thread rule: one thread.
+class ContentWalk {
+ public:
+  explicit ContentWalk(const Content& content)
+      : content_(content), walk_(content.source(), content.source().geometry().virtual_size_bytes) {}
+  /// As ExtentWalk::find, but the extent begins at `at`.
+  Result<Extent> find(std::uint64_t at);
+
+ private:
+  const Content& content_;
+  ExtentWalk walk_;
+  std::size_t patch_ = 0;
+};
 
 }  // namespace vdisk::ops

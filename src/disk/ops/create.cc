@@ -17,8 +17,8 @@
 #include "disk/host_path.h"
 #include "disk/impl.h"
 #include "disk/ops/create_faults.h"
+#include "disk/ops/create_plan.h"
 #include "disk/ops/parent_link.h"
-#include "format/create_spec.h"
 #include "format/registry.h"
 #include "io/faults.h"
 #include "io/new_file.h"
@@ -294,10 +294,10 @@ Status must_be_new(const std::string& path) {
               "{}: exists already and is not overwritten: choose another name, or remove it first", path);
 }
 
-Result<CreateSpec> specify(Draft& draft) {
+Result<CreateSpec> specify(Draft& draft, bool stream, std::optional<Disk>& opened_parent) {
   VDISK_TRY(judge(draft, kRules));
   const Moment moment = VDISK_TRY(moment_of_creation());
-  VDISK_TRY(must_be_new(draft.path));
+  if (!stream) VDISK_TRY(must_be_new(draft.path));
   CreateSpec spec;
   Guid inherited_disk_id;
   DiskGeometry parent_geometry;
@@ -309,6 +309,7 @@ Result<CreateSpec> specify(Draft& draft) {
     VDISK_TRY(judge(draft, kRules));  // again with what the parent gives
     inherited_disk_id = parent.virtual_disk_id;
     spec.parent = std::move(parent.link);
+    opened_parent.emplace(std::move(parent.disk));
   }
   spec.type = draft.type;
   spec.virtual_size_bytes = draft.size();
@@ -324,23 +325,34 @@ Result<CreateSpec> specify(Draft& draft) {
 
 }  // namespace
 
+namespace ops {
+
+Result<CreationPlan> plan_creation(const std::string& path, const CreateOptions& options, bool stream) {
+  CreationPlan plan;
+  plan.path = stream ? path : VDISK_TRY(host_path(path, options.parents));
+  plan.format = VDISK_TRY(format_of(plan.path, options));
+  const CreateLimits& limits = *plan.format->create_limits;
+  Draft draft{.path = plan.path,
+              .options = options,
+              .format = *plan.format,
+              .limits = limits,
+              .type = type_of(options, limits)};
+  plan.spec = VDISK_TRY(specify(draft, stream, plan.parent));
+  return plan;
+}
+
+}  // namespace ops
+
 inline namespace v1 {
 
 Status create(const std::string& path, const CreateOptions& options, const OperationControl& control) {
   return guarded([&]() -> Status {
-    const std::string here = VDISK_TRY(host_path(path, options.parents));
-    const Format& format = *VDISK_TRY(format_of(here, options));
-    const CreateLimits& limits = *format.create_limits;
-    Draft draft{.path = here,
-                .options = options,
-                .format = format,
-                .limits = limits,
-                .type = type_of(options, limits)};
-    const CreateSpec spec = VDISK_TRY(specify(draft));
-    NewFile file = VDISK_TRY(NewFile::create(here));
-    VDISK_TRY(format.create(file.file(), spec, control));
+    const ops::CreationPlan plan = VDISK_TRY(ops::plan_creation(path, options, false));
+    NewFile file = VDISK_TRY(NewFile::create(plan.path));
+    VDISK_TRY(plan.format->create(file.file(), plan.spec, control));
     if (control.cancellation.cancelled()) {
-      return fail(vdisk::faults::kCancelled, "{}: its creation was cancelled; nothing is left of it", here);
+      return fail(vdisk::faults::kCancelled, "{}: its creation was cancelled; nothing is left of it",
+                  plan.path);
     }
     return file.publish();
   });

@@ -2,60 +2,19 @@
 #include <vdisk/operations.h>
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 #include <vector>
 
 #include "disk/guarded.h"
 #include "disk/impl.h"
 #include "disk/ops/content.h"
+#include "disk/ops/shared_files.h"
 
 namespace vdisk {
 
 namespace {
 
 constexpr std::size_t kSectorBytes = 512;
-
-/// Tells whether two extents are the same bytes of the same file: children of one parent share most of what
-/// they show.
-class SharedFiles {
- public:
-  static Result<SharedFiles> find(const Disk& a, const Disk& b) {
-    SharedFiles shared;
-    VDISK_TRY(identify(a, shared.a_));
-    VDISK_TRY(identify(b, shared.b_));
-    return shared;
-  }
-  /// REQUIRES: both extents begin at the same place of their disks.
-  bool same(const Extent& a, const Extent& b) const {
-    return a.source == Extent::Source::kData && b.source == Extent::Source::kData && a.from == b.from &&
-           a_[a.layer] == b_[b.layer];
-  }
-
- private:
-  static Status identify(const Disk& disk, std::vector<FileIdentity>& identities) {
-    for (std::size_t i = 0; i < disk.layer_count(); ++i) {
-      const Image& image = *disk.impl().chain.layer(i).image;
-      identities.push_back(VDISK_TRY(image.file().identity()));
-      // The same file seen through its dirty log need not be the same bytes for both.
-      if (image.properties().dirty_log) identities.back() = {~std::uint64_t{0}, unique(disk, i)};
-    }
-    return {};
-  }
-  static std::uint64_t unique(const Disk& disk, std::size_t layer) {
-    return std::bit_cast<std::uintptr_t>(disk.impl().chain.layer(layer).image.get());
-  }
-
-  std::vector<FileIdentity> a_;
-  std::vector<FileIdentity> b_;
-};
-
-/// `extent` from `at` on.
-Extent rest_of(Extent extent, std::uint64_t at) {
-  extent.from.bytes += at - extent.range.at.bytes;
-  extent.range = {{at}, extent.range.end() - at};
-  return extent;
-}
 
 void add_difference(Difference& result, std::uint64_t at, std::uint64_t length) {
   result.same = false;
@@ -91,15 +50,15 @@ Result<Difference> compare_disks(const Disk& a, const Disk& b, const OperationCo
   const ops::ChunkBuffer a_buffer = VDISK_TRY(ops::ChunkBuffer::allocate());
   const ops::ChunkBuffer b_buffer = VDISK_TRY(ops::ChunkBuffer::allocate());
   ops::ProgressMeter meter(control, common);
-  const SharedFiles shared = VDISK_TRY(SharedFiles::find(a, b));
+  const ops::SharedFiles shared = VDISK_TRY(ops::SharedFiles::find(a, b));
   ops::ExtentWalk a_walk(a, common);
   ops::ExtentWalk b_walk(b, common);
   Difference result;
   std::uint64_t at = 0;
   while (at < common) {
     VDISK_TRY(ops::check_cancelled(control, "the comparison"));
-    const Extent in_a = rest_of(VDISK_TRY(a_walk.find(at)), at);
-    const Extent in_b = rest_of(VDISK_TRY(b_walk.find(at)), at);
+    const Extent in_a = ops::rest_of(VDISK_TRY(a_walk.find(at)), at);
+    const Extent in_b = ops::rest_of(VDISK_TRY(b_walk.find(at)), at);
     std::uint64_t length = std::min({in_a.range.end(), in_b.range.end(), common}) - at;
     const bool both_zero = in_a.source == Extent::Source::kZero && in_b.source == Extent::Source::kZero;
     if (!both_zero && !shared.same(in_a, in_b)) {

@@ -14,8 +14,13 @@
 #include <functional>
 
 #include "base/checked.h"
+#include "disk/impl.h"
+#include "disk/ops/bulk_copy.h"
 #include "disk/ops/content.h"
+#include "format/create_spec.h"
+#include "format/registry.h"
 #include "io/memory_file.h"
+#include "testing/cow_file.h"
 #include "testing/fault_file.h"
 #include "testing/temp_folder.h"
 #include "testing/vhd_builder.h"
@@ -173,33 +178,63 @@ TEST_F(OpsTest, CheckOfWhatIsNoImageFails) {
   EXPECT_THAT(findings(path("missing"), false), ElementsAre("failed io.not_found"));
 }
 
+/// Writes the disk into `target` as `convert` does.
+Status fill(const Disk& disk, const Format& format, File& target) {
+  const std::uint64_t size = disk.geometry().virtual_size_bytes;
+  const ops::Content content(disk, size, {});
+  const bool raw = format.id == FormatId::kRaw;
+  const CreateSpec spec{.type = raw ? DiskType::kFixed : DiskType::kDynamic,
+                        .virtual_size_bytes = size,
+                        .block_bytes = raw ? 0 : static_cast<std::uint32_t>(2 * kMiB),
+                        .identifier = Guid{{1}},
+                        .virtual_disk_id = Guid{{2}},
+                        .file_write_guid = Guid{{3}},
+                        .parent = {}};
+  const auto writer = VDISK_TRY(format.begin_bulk(target, spec, {}));
+  VDISK_TRY(ops::copy_in_bulk({.content = content, .target = target, .writer = *writer, .shares = {}}, {}));
+  VDISK_TRY(writer->finish());
+  return target.flush();
+}
+
 // Every I/O on the target may fail: convert says so, whichever it is, and a target that it calls whole is
 // whole.
 TEST_F(OpsTest, ConvertNeverTakesAFailureForSuccess) {
   const Disk disk = must_open(chain());
   const std::vector<std::byte> expected = content(disk);
-  for (const int error : {EIO, ENOSPC}) {
-    const auto report = testing::run_fault_loop(
-        std::make_shared<MemoryFile>("target"), {.os_errno = error},
-        [&](std::unique_ptr<File> target) { return ops::fill_raw_file(disk, *target, {}); },
-        [&](const std::shared_ptr<File>& left, const Status& result) -> std::string {
-          if (!result) {
-            const Win32Code code = error == EIO ? 1117 : 112;
-            return result.error().code() == code ? "" : "another code: " + result.error().message();
-          }
-          std::vector<std::byte> bytes(left->size().value());
-          if (!read_exactly(*left, {0}, bytes)) return "unreadable";
-          return bytes == expected ? "" : "success, but other bytes";
-        });
-    EXPECT_EQ(report.failure, "");
-    EXPECT_GE(report.runs, 3U);
+  for (const FormatId id : {FormatId::kRaw, FormatId::kVhd, FormatId::kVhdx}) {
+    const Format& format = format_by_id(id);
+    for (const int error : {EIO, ENOSPC}) {
+      const auto report = testing::run_fault_loop(
+          std::make_shared<MemoryFile>("target"), {.os_errno = error},
+          [&](std::unique_ptr<File> target) { return fill(disk, format, *target); },
+          [&](const std::shared_ptr<File>& left, const Status& result) -> std::string {
+            if (!result) {
+              const Win32Code code = error == EIO ? 1117 : 112;
+              return result.error().code() == code ? "" : "another code: " + result.error().message();
+            }
+            auto image = format.open(std::make_unique<testing::CowFile>(left), {});
+            if (!image) return "success, but: " + image.error().message();
+            std::vector<Layer> layers;
+            layers.push_back({"target", *std::move(image)});
+            const Disk copy(std::make_unique<Disk::Impl>(Chain(std::move(layers), true), OpenOptions{}));
+            return content(copy) == expected ? "" : "success, but other bytes";
+          });
+      EXPECT_EQ(report.failure, "") << format.name;
+      EXPECT_GE(report.runs, 3U) << format.name;
+    }
   }
+}
+
+Status to_raw(const Disk& disk, const std::string& target, const OperationControl& control = {}) {
+  ConvertOptions options;
+  options.target.format = FormatId::kRaw;
+  return convert(disk, target, options, control);
 }
 
 TEST_F(OpsTest, ConvertStopsWhenASourceFails) {
   const Disk disk = must_open(save("disk.vhd", VhdBuilder::fixed(kSize).fill(0, 16384, 1)));
   fs::resize_file(path("disk.vhd"), 3 * kMiB);  // under its reader's hands
-  const Status status = convert_to_raw(disk, {path("out.raw")}, {});
+  const Status status = to_raw(disk, path("out.raw"));
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().id(), "disk.file_shrunk");
   EXPECT_EQ(folder_.count(), 1U) << "nothing but the image";
@@ -209,9 +244,9 @@ TEST_F(OpsTest, ConvertCanBeCancelledAndNeverReplaces) {
   const Disk disk = must_open(chain());
   OperationControl control;
   control.cancellation.cancel();
-  EXPECT_EQ(convert_to_raw(disk, {path("out.raw")}, control).error().code(), 995U);
+  EXPECT_EQ(to_raw(disk, path("out.raw"), control).error().code(), 995U);
   std::ofstream(path("out.raw")) << "mine";
-  const Status exists = convert_to_raw(disk, {path("out.raw")}, {});
+  const Status exists = to_raw(disk, path("out.raw"));
   ASSERT_FALSE(exists);
   EXPECT_EQ(exists.error().code(), 80U);
   EXPECT_EQ(fs::file_size(path("out.raw")), 4U);
@@ -219,7 +254,7 @@ TEST_F(OpsTest, ConvertCanBeCancelledAndNeverReplaces) {
   Progress last;
   OperationControl watched;
   watched.progress = [&](const Progress& progress) { last = progress; };
-  ASSERT_TRUE(convert_to_raw(disk, {path("out.raw")}, watched));
+  ASSERT_TRUE(to_raw(disk, path("out.raw"), watched));
   EXPECT_EQ(last.done, kSize);
   EXPECT_EQ(last.total, kSize);
   OpenOptions raw;
@@ -235,7 +270,7 @@ TEST_F(OpsTest, AFullHostLeavesNoTarget) {
   fs::create_directory(full);
   if (::mount("none", full.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "cannot mount a small tmpfs";
   const Disk disk = must_open(chain());
-  const Status status = convert_to_raw(disk, {full + "/out.raw"}, {});
+  const Status status = to_raw(disk, full + "/out.raw");
   const bool empty = fs::is_empty(full);
   ::umount(full.c_str());
   ASSERT_FALSE(status);
@@ -251,7 +286,7 @@ Difference must_diff(const Disk& a, const Disk& b) {
 
 TEST_F(OpsTest, DiffComparesContentNotFiles) {
   const Disk child_disk = must_open(chain());
-  ASSERT_TRUE(convert_to_raw(child_disk, {path("copy.raw")}, {}));
+  ASSERT_TRUE(to_raw(child_disk, path("copy.raw")));
   OpenOptions raw;
   raw.format = FormatId::kRaw;
   EXPECT_TRUE(must_diff(child_disk, must_open(path("copy.raw"), raw)).same) << "holes against blocks";
@@ -298,7 +333,7 @@ TEST_F(OpsTest, ReadingOperationsChangeNothing) {
     const Disk disk = must_open(image);
     EXPECT_TRUE(disk.info(0));
     EXPECT_TRUE(must_diff(disk, disk).same);
-    EXPECT_TRUE(convert_to_raw(disk, {path("out.raw")}, {}));
+    EXPECT_TRUE(to_raw(disk, path("out.raw")));
     fs::remove(path("out.raw"));
     EXPECT_EQ(testing::state_of(image), before) << image;
   }

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/checked.h"
+#include "format/bulk_writer.h"
 #include "format/create_spec.h"
 #include "format/preallocate.h"
 #include "format/raw/faults.h"
@@ -77,6 +78,12 @@ Status create(File& file, const CreateSpec& spec, const OperationControl& contro
   return preallocate(file, FileOffset{0}, spec.virtual_size_bytes, spec.preallocation, control);
 }
 
+Result<std::unique_ptr<BulkWriter>> begin_bulk(File& file, const CreateSpec& spec,
+                                               const OperationControl& control) {
+  VDISK_TRY(create(file, spec, control));
+  return std::make_unique<DirectBulkWriter>(FileOffset{0});
+}
+
 constexpr std::uint32_t kSectorSizes[] = {512};
 constexpr CreateLimits kCreateLimits = {
     .least_bytes = 512,
@@ -102,6 +109,7 @@ const Format kFormat = {
     .faults = faults::kAll,
     .create = create,
     .create_limits = &kCreateLimits,
+    .begin_bulk = begin_bulk,
 };
 
 }  // namespace vdisk::raw

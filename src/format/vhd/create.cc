@@ -33,8 +33,6 @@ namespace {
 constexpr std::uint64_t kPageBytes = 4096;
 constexpr std::uint64_t kHeaderAt = 512;
 constexpr std::uint64_t kDynamicTableAt = 0x600;
-/// Where in its page a bitmap lies, and so the footer: 512 bytes before the next page.
-constexpr std::uint64_t kBeforePageEnd = kPageBytes - kFooterBytes;
 constexpr std::uint64_t kFirstTextAt = kPageBytes;
 /// What Windows 10 reserves for the relative path, in bytes, whatever the VHD spec says of sectors
 /// (formats.md 1.4).
@@ -194,6 +192,21 @@ Status write_table(File& file, const Plan& plan, const OperationControl& control
   return {};
 }
 
+}  // namespace
+
+Footer new_footer(const CreateSpec& spec) { return footer_of(spec); }
+
+Result<Layout> write_structures(File& file, const CreateSpec& spec, const OperationControl& control) {
+  const Plan plan = plan_of(spec);
+  VDISK_TRY(file.resize(plan.footer_at + kFooterBytes));
+  VDISK_TRY(file.write(FileOffset{kHeaderAt}, bytes_of(header_of(spec, plan))));
+  VDISK_TRY(write_table(file, plan, control));
+  for (const Text& text : plan.texts) VDISK_TRY(file.write(FileOffset{text.at}, text.bytes));
+  return Layout{.table_at = plan.table_at, .block_count = plan.block_count, .footer_at = plan.footer_at};
+}
+
+namespace {
+
 Status create_fixed(File& file, const CreateSpec& spec, const OperationControl& control) {
   VDISK_TRY(file.resize(spec.virtual_size_bytes + kFooterBytes));
   VDISK_TRY(preallocate(file, FileOffset{0}, spec.virtual_size_bytes, spec.preallocation, control));
@@ -203,16 +216,12 @@ Status create_fixed(File& file, const CreateSpec& spec, const OperationControl& 
 }
 
 Status create_blocks(File& file, const CreateSpec& spec, const OperationControl& control) {
-  const Plan plan = plan_of(spec);
-  VDISK_TRY(file.resize(plan.footer_at + kFooterBytes));
-  VDISK_TRY(file.write(FileOffset{kHeaderAt}, bytes_of(header_of(spec, plan))));
-  VDISK_TRY(write_table(file, plan, control));
-  for (const Text& text : plan.texts) VDISK_TRY(file.write(FileOffset{text.at}, text.bytes));
+  const Layout layout = VDISK_TRY(write_structures(file, spec, control));
   VDISK_TRY(file.flush());
   VDISK_TRY(stop_if_cancelled(file, control));
   const Footer footer = footer_of(spec);
   VDISK_TRY(file.write(FileOffset{0}, bytes_of(footer)));
-  return file.write(FileOffset{plan.footer_at}, bytes_of(footer));
+  return file.write(FileOffset{layout.footer_at}, bytes_of(footer));
 }
 
 // virtdisk-api.md 3.2, "Per-format values", and 5, "Limits".

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/vhd/vhd.h"
 
+#include "format/vhd/bulk.h"
 #include "format/vhd/check.h"
 #include "format/vhd/create.h"
 #include "format/vhd/faults.h"
@@ -36,6 +37,7 @@ const Format kFormat = {
     .faults = faults::kAll,
     .create = create_image,
     .create_limits = &kCreateLimits,
+    .begin_bulk = begin_bulk,
 };
 
 }  // namespace vdisk::vhd

@@ -203,6 +203,9 @@ struct Shape {
         break;
       case 7:
         file.allocate(1).allocate(3).gap_between_blocks(3 * std::uint64_t{block_bytes} + 8192);
+        // Bytes that no bit shows, as a crash leaves them.
+        file.fill(block_bytes / 512, block_bytes / 512, 0x77)
+            .mark(block_bytes / 512, block_bytes / 512, false);
         break;
       default:
         break;

@@ -213,11 +213,27 @@ TEST(VhdWrite, ATicketThatDiesLeavesNothing) {
   }
   EXPECT_EQ(byte_at(**image, 0), 0);
   ASSERT_TRUE(fill_disk(**image, kBlock, 512, 0x22));
+  EXPECT_EQ(byte_at(**image, kBlock + 512), 0);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE((*image)->flush());
   ASSERT_TRUE(fill_disk(**image, 2 * kBlock + 4096, 512, 0x22));  // gets the place, empty
   EXPECT_EQ(byte_at(**image, 2 * kBlock), 0);
   ASSERT_TRUE((*image)->close());
   EXPECT_EQ(flaws(file, Finding::Severity::kWarning), "");
+}
+
+TEST(VhdWrite, OldFootersDoNotStay) {
+  // What looks like a footer must not lie about: whoever copies the beginning of the file would find it at
+  // the end.
+  const auto file = file_of(VhdBuilder::dynamic(16 * 4096, 4096).padding_before_footer(512));
+  const auto image = open_shared(file, true, kStepwise);
+  for (std::uint64_t block = 0; block < 5; ++block) {
+    ASSERT_TRUE(fill_disk(**image, block * 4096, 512, 0x22));
+    const auto bytes = content(*file);
+    for (std::uint64_t at = 512; at + 512 < bytes.size(); at += 512) {
+      ASSERT_NE(load<Footer>(std::span(bytes).subspan(at)).cookie, kFooterCookie) << block << " at " << at;
+    }
+    ASSERT_TRUE(good(footer_at(*file, bytes.size() - 512)));
+  }
 }
 
 TEST(VhdWrite, TheFirstWriteRepairsTheFooters) {

@@ -230,9 +230,12 @@ const CreateLimits kCreateLimits = {
     .child_may_be_larger = true,
 };
 
-Status create_image(File& file, const CreateSpec& spec, const OperationControl& control) {
-  const std::uint32_t bat_bytes = bat_region_bytes(spec);
-  const std::uint64_t blocks_at = kBatAt + bat_bytes;
+std::uint64_t bat_begins_at() noexcept { return kBatAt; }
+std::uint64_t blocks_begin_at(const CreateSpec& spec) noexcept { return kBatAt + bat_region_bytes(spec); }
+
+Status write_structures(File& file, const CreateSpec& spec, bool incomplete,
+                        const OperationControl& control) {
+  const std::uint64_t blocks_at = blocks_begin_at(spec);
   const bool fixed = spec.type == DiskType::kFixed;
   const std::uint64_t payload_bytes = fixed ? round_up(spec.virtual_size_bytes, spec.block_bytes) : 0;
   const MetadataWriter metadata(spec);
@@ -243,9 +246,9 @@ Status create_image(File& file, const CreateSpec& spec, const OperationControl& 
   VDISK_TRY(preallocate(file, FileOffset{blocks_at}, payload_bytes, spec.preallocation, control));
   if (fixed) VDISK_TRY(write_fixed_bat(file, spec, blocks_at, control));
   VDISK_TRY(write_identifier(file));
-  VDISK_TRY(write_region_tables(file, bat_bytes));
+  VDISK_TRY(write_region_tables(file, bat_region_bytes(spec)));
   VDISK_TRY(file.write(FileOffset{kMetadataAt + kMetadataTableBytes}, metadata.items()));
-  VDISK_TRY(file.write(FileOffset{kMetadataAt}, metadata.table(true)));
+  VDISK_TRY(file.write(FileOffset{kMetadataAt}, metadata.table(incomplete)));
   const Header header{.sequence_number = 1,
                       .file_write_guid = spec.file_write_guid,
                       .data_write_guid = spec.identifier,
@@ -254,10 +257,14 @@ Status create_image(File& file, const CreateSpec& spec, const OperationControl& 
                       .version = kVersion,
                       .log_length = kLogBytes,
                       .log_offset = kLogAt};
-  VDISK_TRY(write_new_headers(file, header));
+  return write_new_headers(file, header);
+}
+
+Status create_image(File& file, const CreateSpec& spec, const OperationControl& control) {
+  VDISK_TRY(write_structures(file, spec, true, control));
   VDISK_TRY(file.flush());
   VDISK_TRY(stop_if_cancelled(file, control));
-  return file.write(FileOffset{kMetadataAt}, metadata.table(false));
+  return file.write(FileOffset{kMetadataAt}, MetadataWriter(spec).table(false));
 }
 
 }  // namespace vdisk::vhdx

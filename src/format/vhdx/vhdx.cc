@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "format/vhdx/bulk.h"
 #include "format/vhdx/check.h"
 #include "format/vhdx/create.h"
 #include "format/vhdx/faults.h"
@@ -39,6 +40,7 @@ const Format kFormat = {
     .faults = kFaults,
     .create = create_image,
     .create_limits = &kCreateLimits,
+    .begin_bulk = begin_bulk,
 };
 
 }  // namespace vdisk::vhdx
