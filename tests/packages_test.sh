@@ -24,6 +24,7 @@ rm -f "$build"/*.deb
 ls "$build"/*.deb
 
 root=$(mktemp -d)
+chmod 755 "$root"  # the contract's tests become another user
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/info"
 touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
