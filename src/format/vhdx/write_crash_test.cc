@@ -91,8 +91,8 @@ TEST_P(WritingCrashes, ReusedSpaceNeverShowsWhatItHeldBefore) {
       Step::flush(),
   };
   ExploreOptions options;
-  options.random_states = 32;
-  options.most_states = 100;
+  options.random_states = 16;
+  options.most_states = 50;
   options.recover_every = 16;
   options.recovery_states = 8;
   EXPECT_EQ(explore(GetParam(), before, script, options).failure, "");
@@ -220,7 +220,7 @@ TEST(WritingCrashNet, WithoutOneOfTheFlushesTheExplorerCatchesIt) {
     ASSERT_EQ(message_of(player.play(file, script, &recording)), "");
     flushes = file->flushes();
     ExploreOptions options;
-    options.most_states = 120;
+    options.most_states = 60;
     options.trashed_states = 16;
     options.trashable = trashable(shape);
     const ExploreReport report = explore_crashes(

@@ -3,6 +3,7 @@
 // The writer's beginning, commits and end.
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <thread>
 
 #include "format/vhdx/faults.h"
@@ -174,7 +175,14 @@ Status Writer::flush() {
       writer.flushed_.notify_all();
     }
   } lead{*this, covered};
-  if (const Status committed = commit_dirty(); !committed) return poison(committed.error());
+  Status committed;
+  try {
+    committed = commit_dirty();
+  } catch (const std::bad_alloc&) {
+    // The pages count as committed already: what memory shows may not reach the file any more.
+    committed = fail(vdisk::faults::kMemory, "{}: no memory to commit", parts_.file.name());
+  }
+  if (!committed) return poison(committed.error());
   lead.done = true;
   return {};
 }
