@@ -78,10 +78,12 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/src/disk/fault_catalogue.h)
   target_link_libraries(gen_docs PRIVATE vdisk_engine)
 endif()
 
-# Test programs: one per folder. Those that start threads have the label `concurrency`, which is what runs under TSan.
+# Test programs: one per folder. Those that start threads have the label `concurrency`, which is what runs under TSan;
+# those of the engine have the label `sanitize`, which is what runs under ASan and UBSan.
 if(VDISK_BUILD_TESTS)
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/results)
   add_custom_target(concurrency_tests)
+  add_custom_target(sanitize_tests)
 
   # vdisk_gtest(name program [ARGS…] [LABELS…]): a ctest test whose cases ./test counts (tools/test_summary).
   function(vdisk_gtest name program)
@@ -101,10 +103,15 @@ if(VDISK_BUILD_TESTS)
       target_sources(${folder}_test PRIVATE $<TARGET_OBJECTS:vdisk_${folder}>)
     endif()
     set(labels "")
+    if(NOT (folder STREQUAL cli OR folder STREQUAL capi))
+      set(labels sanitize)
+      add_dependencies(sanitize_tests ${folder}_test)
+    endif()
     foreach(source ${VDISK_TESTS_${folder}})
       file(STRINGS ${source} found REGEX "^#include <(thread|future|pthread.h)>")
       if(found)
-        set(labels concurrency)
+        list(APPEND labels concurrency)
+        list(REMOVE_DUPLICATES labels)
         add_dependencies(concurrency_tests ${folder}_test)
       endif()
     endforeach()
