@@ -7,6 +7,7 @@
 #include "base/fault.h"
 #include "io/faults.h"
 #include "testing/cow_file.h"
+#include "testing/shared_file.h"
 
 namespace vdisk::testing {
 
@@ -82,29 +83,6 @@ Result<FileOffset> FaultFile::next_hole(FileOffset from) {
 
 namespace {
 
-/// Keeps the FaultFile readable after the operation has destroyed the file that it owned.
-class Handle final : public File {
- public:
-  explicit Handle(std::shared_ptr<File> below) : below_(std::move(below)) {}
-  Result<std::size_t> read(FileOffset at, std::span<std::byte> into) override {
-    return below_->read(at, into);
-  }
-  Status write(FileOffset at, std::span<const std::byte> from) override { return below_->write(at, from); }
-  Status flush() override { return below_->flush(); }
-  Result<std::uint64_t> size() override { return below_->size(); }
-  Status resize(std::uint64_t size_bytes) override { return below_->resize(size_bytes); }
-  Status zero(FileOffset at, std::uint64_t length) override { return below_->zero(at, length); }
-  Status punch(FileOffset at, std::uint64_t length) override { return below_->punch(at, length); }
-  Result<FileOffset> next_data(FileOffset from) override { return below_->next_data(from); }
-  Result<FileOffset> next_hole(FileOffset from) override { return below_->next_hole(from); }
-  bool writable() const noexcept override { return below_->writable(); }
-  Result<FileIdentity> identity() override { return below_->identity(); }
-  const std::string& name() const noexcept override { return below_->name(); }
-
- private:
-  const std::shared_ptr<File> below_;
-};
-
 constexpr std::uint64_t kMostRuns = 1'000'000;  // an operation that never ends is a failure too
 
 }  // namespace
@@ -117,7 +95,7 @@ FaultLoopReport run_fault_loop(
   for (plan.fail_at = 1; plan.fail_at <= kMostRuns; ++plan.fail_at) {
     const auto left = std::make_shared<CowFile>(base);
     const auto faulty = std::make_shared<FaultFile>(left, plan);
-    const Status result = operation(std::make_unique<Handle>(faulty));
+    const Status result = operation(std::make_unique<SharedFile>(faulty));
     const bool struck = faulty->failed() != 0;
     if (struck) ++report.runs;
     std::string wrong;

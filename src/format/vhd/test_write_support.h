@@ -11,6 +11,7 @@
 #include "format/vhd/image.h"
 #include "format/vhd/test_support.h"
 #include "testing/cow_file.h"
+#include "testing/shared_file.h"
 
 namespace vdisk::vhd {
 
@@ -59,32 +60,9 @@ inline Result<std::unique_ptr<Image>> open_view(const std::shared_ptr<File>& bas
   return VhdImage::open_growing(std::make_unique<testing::CowFile>(base), with_write(true), growth);
 }
 
-/// Keeps a file that an image owns readable after the image has gone.
-class SharedFile final : public File {
- public:
-  explicit SharedFile(std::shared_ptr<File> below) : below_(std::move(below)) {}
-  Result<std::size_t> read(FileOffset at, std::span<std::byte> into) override {
-    return below_->read(at, into);
-  }
-  Status write(FileOffset at, std::span<const std::byte> from) override { return below_->write(at, from); }
-  Status flush() override { return below_->flush(); }
-  Result<std::uint64_t> size() override { return below_->size(); }
-  Status resize(std::uint64_t size_bytes) override { return below_->resize(size_bytes); }
-  Status zero(FileOffset at, std::uint64_t length) override { return below_->zero(at, length); }
-  Status punch(FileOffset at, std::uint64_t length) override { return below_->punch(at, length); }
-  Result<FileOffset> next_data(FileOffset from) override { return below_->next_data(from); }
-  Result<FileOffset> next_hole(FileOffset from) override { return below_->next_hole(from); }
-  bool writable() const noexcept override { return below_->writable(); }
-  Result<FileIdentity> identity() override { return below_->identity(); }
-  const std::string& name() const noexcept override { return below_->name(); }
-
- private:
-  const std::shared_ptr<File> below_;
-};
-
 inline Result<std::unique_ptr<Image>> open_shared(const std::shared_ptr<File>& file, bool writable = true,
                                                   const Growth& growth = {}) {
-  return VhdImage::open_growing(std::make_unique<SharedFile>(file), with_write(writable), growth);
+  return VhdImage::open_growing(std::make_unique<testing::SharedFile>(file), with_write(writable), growth);
 }
 
 inline CheckReport check_file(const std::shared_ptr<File>& file) {

@@ -13,9 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "testing/shared_file.h"
 #include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
+
+using testing::SharedFile;
 
 /// Moves payload as Disk does.
 inline Status write_image(Image& image, std::uint64_t at, std::span<const std::byte> from) {
@@ -162,29 +165,6 @@ class Model {
   Stamp initial_;
   std::map<std::uint64_t, std::vector<std::pair<std::uint64_t, Stamp>>> history_;
   std::set<std::uint64_t> failed_;
-};
-
-/// Passes calls on to a file that the test keeps.
-class SharedFile final : public File {
- public:
-  explicit SharedFile(std::shared_ptr<File> below) : below_(std::move(below)) {}
-  Result<std::size_t> read(FileOffset at, std::span<std::byte> into) override {
-    return below_->read(at, into);
-  }
-  Status write(FileOffset at, std::span<const std::byte> from) override { return below_->write(at, from); }
-  Status flush() override { return below_->flush(); }
-  Result<std::uint64_t> size() override { return below_->size(); }
-  Status resize(std::uint64_t size_bytes) override { return below_->resize(size_bytes); }
-  Status zero(FileOffset at, std::uint64_t length) override { return below_->zero(at, length); }
-  Status punch(FileOffset at, std::uint64_t length) override { return below_->punch(at, length); }
-  Result<FileOffset> next_data(FileOffset from) override { return below_->next_data(from); }
-  Result<FileOffset> next_hole(FileOffset from) override { return below_->next_hole(from); }
-  bool writable() const noexcept override { return below_->writable(); }
-  Result<FileIdentity> identity() override { return below_->identity(); }
-  const std::string& name() const noexcept override { return below_->name(); }
-
- private:
-  std::shared_ptr<File> below_;
 };
 
 inline std::unique_ptr<Image> must_open_writable(std::unique_ptr<File> file) {
