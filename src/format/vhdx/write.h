@@ -24,6 +24,7 @@
 #include "base/io_gate.h"
 #include "base/mutex.h"
 #include "format/image.h"
+#include "format/intent_memory.h"
 #include "format/vhdx/allocator.h"
 #include "format/vhdx/bat.h"
 #include "format/vhdx/header.h"
@@ -53,6 +54,7 @@ class Writer final : public WriteTicket::Owner {
   Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest);
   Status flush();
   Status close();
+  Status keep_intents(IntentMemory& memory);
   /// Bytes of payload blocks, once a session has begun (before, the file tells).
   std::optional<std::uint64_t> allocated_bytes() const;
 
@@ -106,6 +108,11 @@ class Writer final : public WriteTicket::Owner {
   std::unexpected<Error> poison(const Error& error) VDISK_EXCLUDES(poison_mutex_);
   Status check_poison() const VDISK_EXCLUDES(poison_mutex_);
 
+  // What a killed writer left (write_adopt.cc).
+  Status claim_pending(SpaceMap& taken);
+  Status adopt(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
+  Result<std::vector<BlockChange>> prepare_adoption(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
+
   // Tickets and discards (write.cc).
   Result<std::uint64_t> add_present(DiskRange range, RunList& runs);
   Result<std::optional<WriteTicket>> allocate(DiskRange range, RunList& runs);
@@ -144,6 +151,8 @@ class Writer final : public WriteTicket::Owner {
   const WriterParts parts_;
   Headers headers_;
   Journal journal_;
+  std::vector<PendingBlock> pending_;  ///< Taken over while the session begins; then empty.
+  IntentMemory* intents_ = nullptr;    ///< Set before the first write, or never.
 
   Mutex session_mutex_;
   std::atomic<bool> started_{false};
