@@ -69,6 +69,8 @@ struct OpenWords {
   void declare_output(CLI::App& app);
   /// Throws CLI::ValidationError for words that mean nothing.
   OpenOptions open_options() const;
+  /// The same for an image that the user names: a block device is raw.
+  OpenOptions open_options(const std::string& image) const;
 };
 
 /// One run of the tool.

@@ -26,24 +26,9 @@ Writer::Writer(const Parts& parts, const Growth& growth)
       rules_(parts.parsed),
       allocator_(rules_) {}
 
-Status Writer::alive() {
-  if (!poisoned_.load(std::memory_order_acquire)) [[likely]]
-    return {};
-  const MutexLock lock(mutex_);
-  return std::unexpected(*poison_);
-}
-
-Error Writer::poison(Error error) {
-  const MutexLock lock(mutex_);
-  if (!poison_) poison_ = std::move(error);
-  poisoned_.store(true, std::memory_order_release);
-  return *poison_;
-}
-
 Status Writer::flush_file() {
   Status status = file_.flush();
-  // What a failed flush has written and what not nobody knows, and the next one need not tell (fsync(2)).
-  if (!status) return std::unexpected(poison(std::move(status).error()));
+  if (!status) return poison_.set(std::move(status).error());
   return {};
 }
 
@@ -66,7 +51,7 @@ Writer::Piece Writer::piece_of(std::uint64_t at, std::uint64_t end) const noexce
 
 Result<WriteTicket> Writer::resolve(DiskRange range, RunList& runs) {
   runs.clear();
-  VDISK_TRY(alive());
+  VDISK_TRY(poison_.check());
   VDISK_TRY(begin());
   WriteTicket ticket(*this, range.length);
   if (fixed()) {
@@ -227,7 +212,7 @@ void Writer::abandon(std::span<const BlockChange> changes) noexcept {
 
 Status Writer::discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) {
   rest.clear();
-  VDISK_TRY(alive());
+  VDISK_TRY(poison_.check());
   VDISK_TRY(begin());
   if (fixed()) {
     const FileOffset at{range.at.bytes};

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/mutex.h"
+#include "base/poison.h"
 #include "format/image.h"
 #include "format/intent_memory.h"
 #include "format/vhd/allocator.h"
@@ -93,8 +94,6 @@ class Writer final : public WriteTicket::Owner {
   }
 
   // write.cc
-  Status alive() VDISK_EXCLUDES(mutex_);
-  Error poison(Error error) VDISK_EXCLUDES(mutex_);
   Status flush_file() VDISK_EXCLUDES(mutex_);
   Result<bool> resolve_piece(const Piece& piece, WriteTicket& ticket, RunList& runs);
   Result<std::optional<std::uint64_t>> make_block(const Piece& piece, bool may_wait);
@@ -155,8 +154,7 @@ class Writer final : public WriteTicket::Owner {
   SpaceMap space_ VDISK_GUARDED_BY(grow_mutex_);
 
   Mutex mutex_;
-  std::atomic<bool> poisoned_{false};
-  std::optional<Error> poison_ VDISK_GUARDED_BY(mutex_);
+  Poison poison_;
   Allocator allocator_ VDISK_GUARDED_BY(mutex_);
   bool any_freed_ VDISK_GUARDED_BY(mutex_) = false;
   std::uint64_t blocks_left_ VDISK_GUARDED_BY(mutex_) = 0;  // not in the file, and not being made

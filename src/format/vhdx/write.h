@@ -23,6 +23,7 @@
 
 #include "base/io_gate.h"
 #include "base/mutex.h"
+#include "base/poison.h"
 #include "format/image.h"
 #include "format/intent_memory.h"
 #include "format/vhdx/allocator.h"
@@ -105,8 +106,6 @@ class Writer final : public WriteTicket::Owner {
   Status begin_session() VDISK_REQUIRES(session_mutex_) VDISK_EXCLUDES(mutex_);
   Status map_space(SpaceMap& taken, std::uint64_t& payload_bytes);
   Status claim_anchors(SpaceMap& taken) VDISK_EXCLUDES(mutex_);
-  std::unexpected<Error> poison(const Error& error) VDISK_EXCLUDES(poison_mutex_);
-  Status check_poison() const VDISK_EXCLUDES(poison_mutex_);
 
   // What a killed writer left (write_adopt.cc).
   Status claim_pending(SpaceMap& taken);
@@ -158,9 +157,7 @@ class Writer final : public WriteTicket::Owner {
   std::atomic<bool> started_{false};
   bool closed_ VDISK_GUARDED_BY(session_mutex_) = false;
 
-  mutable Mutex poison_mutex_;
-  std::atomic<bool> poisoned_{false};
-  std::optional<Error> first_error_ VDISK_GUARDED_BY(poison_mutex_);
+  Poison poison_;
 
   Mutex flush_mutex_;
   std::condition_variable_any flushed_;

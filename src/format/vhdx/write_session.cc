@@ -12,30 +12,12 @@
 
 namespace vdisk::vhdx {
 
-// --- Poison ---
-
-std::unexpected<Error> Writer::poison(const Error& error) {
-  const MutexLock lock(poison_mutex_);
-  if (!first_error_) first_error_ = error;
-  poisoned_.store(true, std::memory_order_release);
-  return std::unexpected(*first_error_);
-}
-
-Status Writer::check_poison() const {
-  if (!poisoned_.load(std::memory_order_acquire)) [[likely]]
-    return {};
-  const MutexLock lock(poison_mutex_);
-  return std::unexpected(*first_error_);
-}
-
-// --- The session ---
-
 Status Writer::ready() {
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (started_.load(std::memory_order_acquire)) [[likely]]
     return {};
   const MutexLock lock(session_mutex_);
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (started_.load(std::memory_order_relaxed)) return {};
   if (closed_) {
     return fail(faults::kWriterClosed, "{}: the image was closed; open it again to write",
@@ -130,7 +112,7 @@ Status Writer::begin_session() {
   }
   VDISK_TRY(journal_.reserve());
   // From here on a failure may have reached the headers.
-  if (const Status begun = journal_.begin(); !begun) return poison(begun.error());
+  if (const Status begun = journal_.begin(); !begun) return poison_.set(begun.error());
   payload_bytes_.store(payload_bytes, std::memory_order_relaxed);
   return {};
 }
@@ -152,7 +134,7 @@ Status Writer::bound_dirty() {
 
 /// Group commit: one caller at a time commits for all that asked before it began.
 Status Writer::flush() {
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (!started_.load(std::memory_order_acquire)) return {};  // Nothing was changed.
   std::uint64_t covered = 0;
   {
@@ -160,7 +142,7 @@ Status Writer::flush() {
     const std::uint64_t mine = ++asked_;
     while (leading_ && answered_ < mine) flushed_.wait(flush_mutex_);
     if (answered_ >= mine) return {};
-    if (const Status poisoned = check_poison(); !poisoned) return poisoned;
+    if (const Status poisoned = poison_.check(); !poisoned) return poisoned;
     leading_ = true;
     covered = asked_;
   }
@@ -183,7 +165,7 @@ Status Writer::flush() {
     // The pages count as committed already: what memory shows may not reach the file any more.
     committed = fail(vdisk::faults::kMemory, "{}: no memory to commit", parts_.file.name());
   }
-  if (!committed) return poison(committed.error());
+  if (!committed) return poison_.set(committed.error());
   lead.done = true;
   return {};
 }
@@ -258,11 +240,11 @@ Status Writer::close() {
   const MutexLock lock(session_mutex_);
   if (closed_) return {};
   closed_ = true;
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (!started_.load(std::memory_order_acquire)) return {};
   wait_for_io();
   VDISK_TRY(flush());
-  if (const Status finished = journal_.finish(); !finished) return poison(finished.error());
+  if (const Status finished = journal_.finish(); !finished) return poison_.set(finished.error());
   started_.store(false, std::memory_order_release);
   release_freed(~std::uint64_t{0});  // Everything is committed, and nobody is inside.
   std::uint64_t end = 0;
