@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of vdisk(1) for fish.
 set -l seen __fish_seen_subcommand_from
-set -l commands open info map check create convert diff io help version
+set -l commands open info map check create convert diff io demo help version
 complete -c vdisk -n "not $seen $commands" -f
 complete -c vdisk -n "not $seen $commands" -l help -s h -d 'Print help'
 complete -c vdisk -n "not $seen $commands" -l version -d 'Print the version'
@@ -13,6 +13,7 @@ complete -c vdisk -n "not $seen $commands" -a create -d "Make a new, empty image
 complete -c vdisk -n "not $seen $commands" -a convert -d "Write the disk's content as another image"
 complete -c vdisk -n "not $seen $commands" -a diff -d "Compare what two disks show"
 complete -c vdisk -n "not $seen $commands" -a io -d "Read and write a disk by commands"
+complete -c vdisk -n "not $seen $commands" -a demo -d "Show a tour"
 complete -c vdisk -n "not $seen $commands" -a help -d "Explain a command"
 complete -c vdisk -n "not $seen $commands" -a version -d "Print the version"
 complete -c vdisk -n "$seen help" -f -a "$commands"
@@ -115,3 +116,4 @@ complete -c vdisk -n "$seen io" -l allow-raw-parent -d 'Allow a parent that is a
 complete -c vdisk -n "$seen io" -l json -d 'Print JSON'
 complete -c vdisk -n "$seen io" -l quiet -s q -d 'Errors only'
 complete -c vdisk -n "$seen io" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen demo" -l keep -x -a '(__fish_complete_directories)' -d 'Work in DIR and leave it there'

@@ -112,6 +112,7 @@ extern const CommandRow kConvertCommand;
 extern const CommandRow kCreateCommand;
 extern const CommandRow kDiffCommand;
 extern const CommandRow kIoCommand;
+extern const CommandRow kDemoCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 

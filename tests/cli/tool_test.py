@@ -21,7 +21,7 @@ import vhd_maker as maker  # noqa: E402
 VDISK = ""
 MIB = 1024 * 1024
 FULL = b"\xff" * 512
-COMMANDS = ["info", "map", "check", "create", "convert", "diff", "io", "open", "help", "version"]
+COMMANDS = ["info", "map", "check", "create", "convert", "diff", "io", "open", "demo", "help", "version"]
 INFO_NAMES = {"path", "format", "type", "virtual_size_bytes", "file_size_bytes", "allocated_bytes", "block_size_bytes",
               "logical_sector_bytes", "physical_sector_bytes", "identifier", "virtual_disk_id", "creator", "dirty_log",
               "change_tracking_files", "parent"}
@@ -602,6 +602,31 @@ class Io(ToolTest):
             process.kill()
             process.wait(60)
         self.io(0, image, "read -P 3 0 4K\n")
+
+
+class Demo(ToolTest):
+    def test_all_of_it_holds_and_nothing_is_left(self):
+        place = self.folder / "place"
+        place.mkdir()
+        result = self.expect(0, "demo", cwd=self.folder, env={"TMPDIR": str(place)})
+        self.assertEqual(result.stderr, b"")
+        text = result.stdout.decode()
+        self.assertTrue(text.endswith("\nAll of it held.\n"))
+        for shown in ("$ vdisk create child.vhdx --parent base.vhdx\n", "> flush\nok flush\n", "\nKilled\n",
+                      "$ vdisk diff child.vhdx whole.vhd\nsame: "):
+            self.assertIn(shown, text)
+        self.assertEqual(list(place.iterdir()), [])
+
+    def test_kept(self):
+        self.expect(0, "demo", "--keep", "tour", cwd=self.folder)
+        self.assertEqual({path.name for path in (self.folder / "tour").iterdir()}, {"base.vhdx", "child.vhdx", "whole.vhd"})
+        self.expect(0, "check", str(self.folder / "tour" / "child.vhdx"), "--chain")
+        result = self.expect(1, "demo", "--keep", "tour", cwd=self.folder)
+        self.assertRegex(result.stderr.decode(), r"\Avdisk: demo: tour: .*\n\Z")
+
+    def test_a_folder_that_cannot_be_had(self):
+        result = self.expect(1, "demo", env={"TMPDIR": "/proc"})
+        self.assertRegex(result.stderr.decode(), r"\Avdisk: demo: /proc/vdisk-demo-.*\n\Z")
 
 
 class Diff(ToolTest):
