@@ -27,6 +27,10 @@ enum class AttachProvider {
   kNbd,   ///< The kernel's NBD client, where the kernel has it.
 };
 
+/// "auto" "loop" "fuse" "nbd": the words of `--provider` and of JSON's `provider`.
+std::string_view to_string(AttachProvider provider) noexcept;
+std::optional<AttachProvider> parse_attach_provider(std::string_view word) noexcept;
+
 struct AttachOptions {
   /// How the image is opened. `writable` is set by attach() itself from `read_only`.
   OpenOptions open;
@@ -57,6 +61,8 @@ struct AttachmentInfo {
   std::uint64_t process = 0;     ///< Of the server; for messages only.
   std::uint64_t size_bytes = 0;  ///< Of the device.
   std::uint32_t logical_sector_bytes = 512;
+
+  bool operator==(const AttachmentInfo&) const = default;
 };
 
 struct DetachOptions {
@@ -98,6 +104,10 @@ Result<std::vector<AttachmentInfo>> attachments();
 
 /// The attachment of the image at `image_or_device`, or whose device (or partition) that is, if there is one.
 Result<std::optional<AttachmentInfo>> find_attachment(const std::string& image_or_device);
+
+/// Attaches again what was attached with AttachOptions::at_boot and is not attached now. For the system's
+/// start. Returns what failed; one image does not hold up the others.
+std::vector<Error> attach_all_at_boot();
 
 /// Flushes, removes the device and closes the image cleanly; returns when the image's lock is free. Fails
 /// with 1168 when nothing is attached there; with 170 (ERROR_BUSY) while file systems of it are mounted (they
