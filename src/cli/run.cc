@@ -52,8 +52,8 @@ int run_command(const CommandRow& row, std::span<char* const> arguments, Session
 
 std::span<const CommandRow* const> command_table() noexcept {
   static constexpr std::array kTable = {
-      &kInfoCommand, &kMapCommand, &kCheckCommand, &kCreateCommand, &kConvertCommand,
-      &kDiffCommand, &kIoCommand,  &kOpenCommand,  &kHelpCommand,   &kVersionCommand,
+      &kInfoCommand, &kMapCommand,   &kCheckCommand, &kCreateCommand, &kConvertCommand, &kDiffCommand,
+      &kIoCommand,   &kServeCommand, &kOpenCommand,  &kHelpCommand,   &kVersionCommand,
   };
   return kTable;
 }

@@ -110,6 +110,7 @@ extern const CommandRow kConvertCommand;
 extern const CommandRow kCreateCommand;
 extern const CommandRow kDiffCommand;
 extern const CommandRow kIoCommand;
+extern const CommandRow kServeCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 
