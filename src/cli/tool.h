@@ -118,6 +118,7 @@ extern const CommandRow kIoCommand;
 extern const CommandRow kDemoCommand; kDetachCommand;
 extern const CommandRow kAttachCommand;
 extern const CommandRow kListCommand;
+extern const CommandRow kServeCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 
