@@ -23,6 +23,7 @@ inline constexpr Win32Code kBrokenPipe = 109;
 inline constexpr Win32Code kDiskFull = 112;
 inline constexpr Win32Code kCallNotImplemented = 120;
 inline constexpr Win32Code kInvalidName = 123;
+inline constexpr Win32Code kBusy = 170;
 inline constexpr Win32Code kFileTooLarge = 223;
 inline constexpr Win32Code kUnsupportedCompression = 618;
 inline constexpr Win32Code kFileSystemLimitation = 665;
