@@ -3,8 +3,10 @@
 """Makes the images, runs the benchmarks, prints the table of ratios. Called by bench/run."""
 import argparse
 import json
+import os
 import pathlib
 import platform
+import random
 import statistics
 import subprocess
 import time
@@ -63,6 +65,131 @@ def race(repetitions, *commands):
     return [statistics.median(seconds) for seconds in times]
 
 
+def synced_race(repetitions, prepare, *sides):
+    """Median seconds of each side's command, run in turns, each with the sync of its output. A side is (command, output);
+    `prepare` makes or removes the outputs before each turn."""
+    times = [[] for _ in sides]
+    for _ in range(repetitions):
+        for (command, output), seconds in zip(sides, times):
+            prepare(output)
+            os.sync()
+            begin = time.perf_counter()
+            run(*command, stdout=subprocess.DEVNULL)
+            descriptor = os.open(output, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+            seconds.append(time.perf_counter() - begin)
+    return [statistics.median(seconds) for seconds in times]
+
+
+def remove(path):
+    pathlib.Path(path).unlink(missing_ok=True)
+
+
+def written_by(*command):
+    """Bytes that a command writes through system calls, and its seconds."""
+    begin = time.perf_counter()
+    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    seconds = time.perf_counter() - begin
+    counts = dict(line.split(": ") for line in pathlib.Path(f"/proc/{process.pid}/io").read_text().splitlines())
+    if process.wait() != 0:
+        raise RuntimeError(f"{command} failed")
+    return int(counts["wchar"]), seconds
+
+
+def overwrites(build, folder, repetitions):
+    vdisk = build / "vdisk"
+    for name in ("write.raw", "write.vhd", "write.vhdx"):
+        if not (folder / name).exists():
+            run(vdisk, "convert", "-q", folder / "data.raw", folder / name, "--source-format", "raw", "--format",
+                name.split(".")[1])
+    output = run(build / "bench/bench_write", folder, "--benchmark_enable_random_interleaving=true",
+                 f"--benchmark_repetitions={repetitions}", "--benchmark_min_time=0.05", "--benchmark_format=json",
+                 capture_output=True).stdout
+    times = {}
+    for result in json.loads(output)["benchmarks"]:
+        if result.get("run_type") == "iteration":
+            times.setdefault(result["run_name"].split("/repeats")[0], []).append(result["cpu_time"])
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    print("\n| 4 KiB random overwrites, allocated and cached, processor time | raw file | vdisk | ratio | wanted |\n|---|---|---|---|---|")
+    for name in ("vhd-dynamic", "vhdx"):
+        print(f"| {name} | {medians['raw'] / 1000:.2f} µs | {medians[name] / 1000:.2f} µs | "
+              f"{medians[name] / medians['raw']:.3f} | 1.05 |")
+
+
+def first_writes(vdisk, folder, repetitions):
+    """1000 writes of 4 KiB, 2 MiB apart, to a new image of 4 GiB; on disk."""
+    commands = folder / "first-writes"
+    commands.write_text("".join(f"write -P 0x5a {number * 2}M 4K\n" for number in range(1000)))
+
+    def prepare(path):
+        remove(path)
+        if path.suffix == ".qcow2":
+            run("qemu-img", "create", "-q", "-f", "qcow2", path, "4G")
+        else:
+            run(vdisk, "create", "-q", path, "--size", "4G", "--block-size", "2M")
+
+    print("\n| 1000 first writes of 4 KiB, 2 MiB apart, synced at the end | qcow2, qemu-img bench | vdisk io | ratio | wanted |\n|---|---|---|---|---|")
+    theirs = ["qemu-img", "bench", "-w", "-c", "1000", "-d", "1", "-s", "4096", "-S", "2M", "-f", "qcow2", folder / "first.qcow2"]
+    for name in ("first.vhdx", "first.vhd"):
+        ours = ["sh", "-c", f"'{vdisk}' io '{folder / name}' < '{commands}'"]
+        seconds = synced_race(repetitions, prepare, (theirs, folder / "first.qcow2"), (ours, folder / name))
+        print(f"| {name.split('.')[1]} | {seconds[0] * 1000:.1f} ms | {seconds[1] * 1000:.1f} ms | {seconds[1] / seconds[0]:.2f} | 0.80 |")
+    for name in ("first.qcow2", "first.vhdx", "first.vhd"):
+        remove(folder / name)
+
+
+def make_half_random(path, size):
+    """Stretches of 1 MiB, every other one random."""
+    source = random.Random(1)
+    with open(path, "wb") as file:
+        for at in range(0, size, 2 << 20):
+            file.seek(at)
+            file.write(source.randbytes(1 << 20))
+        file.truncate(size)
+
+
+def conversions(vdisk, folder, repetitions, size):
+    raw, vhd, vhdx = folder / "half.raw", folder / "half.vhd", folder / "half.vhdx"
+    if not raw.exists() or raw.stat().st_size != size:
+        make_half_random(raw, size)
+        remove(vhd)
+        remove(vhdx)
+    for image in (vhd, vhdx):
+        if not image.exists():
+            run(vdisk, "convert", "-q", raw, image, "--source-format", "raw")
+    print(f"\n| convert {size >> 30} GiB, half random, synced | qemu-img | vdisk | ratio | wanted |\n|---|---|---|---|---|")
+    for source, target in ((raw, "vhdx"), (vhdx, "raw"), (vhd, "vhdx")):
+        out_theirs, out_ours = folder / f"out-theirs.{target}", folder / f"out-ours.{target}"
+        theirs = ["qemu-img", "convert", "-f", {".raw": "raw", ".vhd": "vpc", ".vhdx": "vhdx"}[source.suffix], "-O", target, source,
+                  out_theirs]
+        ours = [vdisk, "convert", "-q", source, out_ours, "--format", target]
+        if source == raw:
+            ours += ["--source-format", "raw"]
+        seconds = synced_race(repetitions, remove, (theirs, out_theirs), (ours, out_ours))
+        remove(out_theirs)
+        remove(out_ours)
+        print(f"| {source.suffix[1:]} to {target} | {seconds[0]:.2f} s | {seconds[1]:.2f} s | {seconds[1] / seconds[0]:.2f} | 0.70 |")
+
+
+def small_work(vdisk, folder, repetitions):
+    print("\n| What costs next to nothing | time | wanted | written | wanted |\n|---|---|---|---|---|")
+    remove(folder / "empty.vhdx")
+    run(vdisk, "create", "-q", folder / "empty.vhdx", "--size", "1T")
+    for what, out, words, limit in (
+            ("convert an empty vhdx of 1 TiB to vhdx", "copy.vhdx", ["convert", "-q", folder / "empty.vhdx", folder / "copy.vhdx"], 20),
+            ("create a vhdx of 64 TiB with 1 MiB blocks", "new.vhdx",
+             ["create", "-q", folder / "new.vhdx", "--size", "64T", "--block-size", "1M"], 10)):
+        rows = []
+        for _ in range(repetitions):
+            remove(folder / out)
+            os.sync()
+            rows.append(written_by(vdisk, *words))
+        remove(folder / out)
+        print(f"| {what} | {statistics.median(row[1] for row in rows) * 1000:.1f} ms | < {limit} ms | {rows[0][0] / 1024:.0f} KiB | < 1024 KiB |")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, required=True)
@@ -101,6 +228,11 @@ def main():
                   "--target-image-opts", f"driver=null-co,size={SIZE}"]
         seconds = race(few, theirs, [vdisk, "convert", folder / image, "-", "--format", "raw"])
         print(f"| convert {image} to nowhere | {seconds[0] * 1000:.0f} ms | {seconds[1] * 1000:.0f} ms | {seconds[1] / seconds[0]:.2f} |")
+
+    overwrites(build, folder, repetitions)
+    first_writes(vdisk, folder, few)
+    conversions(vdisk, folder, few, (1 if arguments.quick else 4) << 30)
+    small_work(vdisk, folder, few)
 
 
 if __name__ == "__main__":
