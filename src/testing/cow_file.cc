@@ -2,6 +2,7 @@
 #include "testing/cow_file.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/checked.h"
 #include "base/fault.h"
@@ -23,15 +24,22 @@ std::uint64_t CowFile::mask_end(std::uint64_t at) const {
 }
 
 Status CowFile::read_below(std::uint64_t at, std::span<std::byte> into) {
-  static_cast<void>(VDISK_TRY(read_zero_padded(*base_, FileOffset{at}, into)));
   const std::uint64_t end = at + into.size();
+  const auto part = [&](std::uint64_t from, std::uint64_t to) { return into.subspan(from - at, to - from); };
+  std::uint64_t from = at;
   auto mask = masks_.upper_bound(at);
   if (mask != masks_.begin()) --mask;
   for (; mask != masks_.end() && mask->first < end; ++mask) {
-    const std::uint64_t from = std::max(at, mask->first);
+    if (mask->second <= from) continue;
+    if (mask->first > from) {
+      static_cast<void>(VDISK_TRY(read_zero_padded(*base_, FileOffset{from}, part(from, mask->first))));
+      from = mask->first;
+    }
     const std::uint64_t to = std::min(end, mask->second);
-    if (from < to) std::ranges::fill(into.subspan(from - at, to - from), std::byte{0});
+    std::memset(part(from, to).data(), 0, to - from);
+    from = to;
   }
+  if (from < end) static_cast<void>(VDISK_TRY(read_zero_padded(*base_, FileOffset{from}, part(from, end))));
   return {};
 }
 
@@ -54,8 +62,7 @@ Result<std::size_t> CowFile::read(FileOffset at, std::span<std::byte> into) {
     if (start >= end) break;
     const std::uint64_t from = std::max(at.bytes, start);
     const std::uint64_t to = std::min(end, start + kPageBytes);
-    std::ranges::copy(std::span(page->second).subspan(from - start, to - from),
-                      into.begin() + (from - at.bytes));
+    std::memcpy(into.data() + (from - at.bytes), page->second.data() + (from - start), to - from);
   }
   return length;
 }
@@ -69,8 +76,10 @@ Status CowFile::write(FileOffset at, std::span<const std::byte> from) {
     const std::uint64_t position = at.bytes + done;
     const std::uint64_t in_page = position % kPageBytes;
     const std::size_t piece = std::min<std::uint64_t>(from.size() - done, kPageBytes - in_page);
-    Page& page = *VDISK_TRY(own_page(position / kPageBytes));
-    std::ranges::copy(from.subspan(done, piece), page.begin() + in_page);
+    // What a whole page replaces need not be read.
+    Page& page =
+        piece == kPageBytes ? pages_[position / kPageBytes] : *VDISK_TRY(own_page(position / kPageBytes));
+    std::memcpy(page.data() + in_page, from.data() + done, piece);
     done += piece;
   }
   if (!from.empty()) size_ = std::max(size_, *end);

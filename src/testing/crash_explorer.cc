@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "testing/crash_explorer.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -77,9 +79,7 @@ void must(const Status& status) { VDISK_ASSERT(status.has_value()); }
 /// show.
 class StateBuilder {
  public:
-  explicit StateBuilder(std::shared_ptr<File> base) : file_(std::make_shared<CowFile>(std::move(base))) {
-    size_ = *file_->size();
-  }
+  explicit StateBuilder(std::shared_ptr<CowFile> file) : file_(std::move(file)), size_(*file_->size()) {}
 
   void apply(const Piece& piece, const Fate& fate) {
     if (fate.kind == Fate::Kind::kLost) return;
@@ -96,10 +96,7 @@ class StateBuilder {
     }
   }
 
-  std::shared_ptr<CowFile> finish() {
-    must(file_->resize(size_));
-    return std::move(file_);
-  }
+  void finish() { must(file_->resize(size_)); }
 
  private:
   void put(const IoEvent& event, std::uint64_t from, std::uint64_t to) {
@@ -150,7 +147,7 @@ class StateBuilder {
     }
   }
 
-  std::shared_ptr<CowFile> file_;
+  const std::shared_ptr<CowFile> file_;
   std::uint64_t size_ = 0;
 };
 
@@ -333,7 +330,7 @@ class Explorer {
   /// Walks the record, keeps the durable state and the pieces behind it, and stops at each crash point.
   void explore(const Recording& recording, Promises promises, const std::string& seed, int depth) {
     const auto& events = recording.events();
-    auto durable = std::shared_ptr<File>(recording.base());
+    const auto durable = std::make_shared<CowFile>(recording.base());
     std::size_t covered = 0;
     std::uint64_t point = 0;
     std::size_t pending = 0;  // mutations since the last crash point
@@ -352,15 +349,17 @@ class Explorer {
         pending = 0;
       }
       if (flush && events[i].covers > covered) {
-        durable = advance(durable, events, covered, events[i].covers);
+        advance(durable, events, covered, events[i].covers);
         covered = events[i].covers;
       }
       if (!end && is_mutation(events[i])) ++pending;
     }
   }
 
-  static std::shared_ptr<File> advance(const std::shared_ptr<File>& durable,
-                                       const std::vector<IoEvent>& events, std::size_t from, std::size_t to) {
+  /// In place, and not with another view upon it: the views of a long record would stand on one another by
+  /// the hundred. No state outlives its crash point.
+  static void advance(const std::shared_ptr<CowFile>& durable, const std::vector<IoEvent>& events,
+                      std::size_t from, std::size_t to) {
     StateBuilder builder(durable);
     std::uint64_t size = *durable->size();
     std::vector<Piece> pieces;
@@ -368,10 +367,10 @@ class Explorer {
       if (is_mutation(events[i])) add_pieces(events[i], size, pieces);
     }
     for (const Piece& piece : pieces) builder.apply(piece, {Fate::Kind::kWhole});
-    return builder.finish();
+    builder.finish();
   }
 
-  void explore_point(const Recording& recording, const std::shared_ptr<File>& durable, std::size_t from,
+  void explore_point(const Recording& recording, const std::shared_ptr<CowFile>& durable, std::size_t from,
                      std::size_t to, const Promises& promises, const std::string& seed, std::uint64_t point,
                      int depth) {
     ++report_.crash_points;
@@ -398,9 +397,11 @@ class Explorer {
       }
       CrashState state;
       const Plan plan = space.plan(number, state.trashed);
-      StateBuilder builder(durable);
+      const auto file = std::make_shared<CowFile>(durable);
+      StateBuilder builder(file);
       for (std::size_t i = 0; i < pieces.size(); ++i) builder.apply(pieces[i], plan[i]);
-      state.file = builder.finish();
+      builder.finish();
+      state.file = file;
       state.promises = promises;
       state.events_issued = to;
       state.depth = depth;
@@ -447,7 +448,16 @@ class Explorer {
 
 ExploreReport explore_crashes(const Recording& recording, const ExploreOptions& options,
                               const CrashOracle& oracle) {
+  // Each state reads a log or a table of megabytes; memory that goes back to the kernel each time costs half
+  // of all.
+  ::mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  ::mallopt(M_TRIM_THRESHOLD, 256 << 20);
   return Explorer(options, oracle).run(recording);
+}
+
+std::uint64_t search_scale() {
+  const char* text = std::getenv("VDISK_LONG");
+  return text == nullptr ? 1 : std::max<std::uint64_t>(8, std::strtoull(text, nullptr, 10));
 }
 
 }  // namespace vdisk::testing

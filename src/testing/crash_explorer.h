@@ -82,4 +82,8 @@ struct ExploreReport {
 ExploreReport explore_crashes(const Recording& recording, const ExploreOptions& options,
                               const CrashOracle& oracle);
 
+/// How many times as many states as usual a search should go through: 1, with VDISK_LONG in the environment
+/// 8, or VDISK_LONG itself where that is a larger number.
+std::uint64_t search_scale();
+
 }  // namespace vdisk::testing

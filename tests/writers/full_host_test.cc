@@ -194,7 +194,7 @@ TEST_P(FullHost, CostsNoSessionItsDisk) {
     ASSERT_TRUE(end) << end.error().message();
     ASSERT_EQ(judge(path, later, DiskStory::Certain::kDone), "");
   }
-  RecordProperty("places", places);
+  RecordProperty("count.places_where_the_host_was_full", places);
   EXPECT_GT(went_on, 0);
 }
 
@@ -232,7 +232,7 @@ TEST_P(FullHost, LeavesNoHalfCreatedDisk) {
     const std::string path = host().path(std::string(to_string(type)) + fs::path(first).extension().string());
     places += fill_under(host(), path, [&] { return create(path, options); });
   }
-  RecordProperty("places", places);
+  RecordProperty("count.places_where_the_host_was_full", places);
   EXPECT_GT(places, 20);
 }
 
@@ -258,7 +258,7 @@ TEST_P(FullHost, LeavesNoHalfConvertedDisk) {
     EXPECT_TRUE(difference->same);
     fs::remove(target);
   }
-  RecordProperty("places", places);
+  RecordProperty("count.places_where_the_host_was_full", places);
   EXPECT_GT(places, 40);
 }
 

@@ -18,6 +18,7 @@
 #include <thread>
 
 #include "base/fault.h"
+#include "testing/crash_explorer.h"
 #include "testing/disk_story.h"
 #include "testing/temp_folder.h"
 
@@ -28,8 +29,6 @@ using testing::DiskKind;
 using testing::DiskStory;
 using testing::Narrator;
 using testing::TempFolder;
-
-int scale() { return std::getenv("VDISK_LONG") == nullptr ? 1 : 20; }
 
 OpenOptions writable() {
   OpenOptions options;
@@ -144,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& kind) { return kind.param.name(); });
 
 TEST_P(KilledWriter, LeavesADiskThatHoldsWhatWasFlushed) {
-  const int kills = 20 * scale();
+  const int kills = 20 * static_cast<int>(testing::search_scale());
   constexpr std::uint64_t kFirstSeed = 1;
   const TempFolder folder;
   const std::string path = testing::make_disk(folder.path(), GetParam(), kFirstSeed);
@@ -169,9 +168,7 @@ TEST_P(KilledWriter, LeavesADiskThatHoldsWhatWasFlushed) {
     EXPECT_EQ(testing::state_of(folder.path(GetParam().file_name(layer))),
               parents[static_cast<std::size_t>(layer)]);
   }
-  RecordProperty("kills", kills);
-  RecordProperty("seeds",
-                 fmt::format("{} to {}", kFirstSeed, kFirstSeed + static_cast<std::uint64_t>(kills) - 1));
+  RecordProperty("count.writers_killed", kills);
   fmt::print("{} kills after {} operations, seeds from {}\n", kills, deeds, kFirstSeed);
   EXPECT_GT(deeds, static_cast<std::uint64_t>(kills));
 }

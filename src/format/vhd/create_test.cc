@@ -154,16 +154,20 @@ TEST(VhdCreate, TheNameStandsForAPathThatIsTooLong) {
 }
 
 TEST(VhdCreate, EveryCrashLeavesARefusedOrAWholeFile) {
+  std::uint64_t states = 0;
   for (const DiskType type : {DiskType::kFixed, DiskType::kDynamic, DiskType::kDifferencing}) {
     testing::Recording recording(std::make_shared<MemoryFile>());
     testing::RecordingFile file(recording);
     ASSERT_TRUE(create_image(file, spec_of(type), {}));
     ASSERT_TRUE(file.flush());
     recording.promise(1, "created");
+    testing::ExploreOptions options;
+    options.random_states = 1700 * testing::search_scale();
+    options.most_states = options.random_states;
     std::uint64_t refused = 0;
     std::uint64_t whole = 0;
     const auto report =
-        testing::explore_crashes(recording, {}, [&](testing::CrashState& state) -> std::string {
+        testing::explore_crashes(recording, options, [&](testing::CrashState& state) -> std::string {
           auto image = kFormat.open(std::make_unique<testing::CowFile>(state.file), {});
           if (!image) {
             ++refused;
@@ -180,7 +184,10 @@ TEST(VhdCreate, EveryCrashLeavesARefusedOrAWholeFile) {
     EXPECT_EQ(report.failure, "");
     EXPECT_GT(refused, 0U) << to_string(type);
     EXPECT_GT(whole, 0U) << to_string(type);
+    states += report.states;
   }
+  RecordProperty("crash_states.vhd.create", std::to_string(states));
+  EXPECT_GE(states, 10'000u);
 }
 
 TEST(VhdCreate, NoFailureOfAnyIoIsLost) {

@@ -2,9 +2,6 @@
 //
 // The plug is pulled at every moment of random sessions: writes, zeros, trims, flushes, growth, first-write
 // repairs, closes, and sessions that were killed. A VHD has no log; docs/durability.md says what it may lose.
-#include <cstdio>
-#include <cstdlib>
-
 #include "format/vhd/test_write_marks.h"
 #include "testing/crash_explorer.h"
 #include "testing/recording_file.h"
@@ -18,10 +15,14 @@ using testing::ExploreReport;
 using testing::Recording;
 using testing::RecordingFile;
 
+/// What a session does most.
+enum class Focus : std::uint8_t { kAll, kWrite, kTrim, kZero, kFlush, kClose };
+
 class Session {
  public:
-  Session(const Shape& shape, std::uint32_t seed)
+  Session(const Shape& shape, std::uint32_t seed, Focus focus = Focus::kAll)
       : shape_(shape),
+        focus_(focus),
         random_(seed),
         recording_(std::shared_ptr<File>(shape.builder().file())),
         disk_(std::make_shared<RecordingFile>(recording_), shape.type, shape.sectors(), shape.block_bytes) {
@@ -98,11 +99,24 @@ class Session {
     ASSERT_TRUE(written) << written.error().message();
   }
 
+  /// The number of a step, of sixteen kinds.
+  std::uint32_t choose() {
+    const std::uint32_t any = random_() % 16;
+    // Without writes, and flushes between them, there is nothing to trim, to flush or to lose.
+    if (focus_ == Focus::kAll || any >= 11) return any;
+    if (any < 3) return kFlushStep;
+    constexpr std::uint32_t kSteps[] = {0, kWriteStep, kTrimStep, kZeroStep, kFlushStep, kCloseStep};
+    return kSteps[static_cast<std::size_t>(focus_)];
+  }
+
+  static constexpr std::uint32_t kCloseStep = 0, kFlushStep = 2, kTrimStep = 6, kZeroStep = 8,
+                                 kWriteStep = 15;
+
   void step() {
     const std::uint64_t per_block = shape_.block_bytes / 512;
     const std::uint64_t block = random_() % (shape_.blocks - 1);
-    switch (random_() % 16) {
-      case 0:
+    switch (choose()) {
+      case kCloseStep:
         close();
         return open();
       case 1: {
@@ -111,19 +125,19 @@ class Session {
         open();
         return disk_.observe();
       }
-      case 2:
+      case kFlushStep:
       case 3:
       case 4:
       case 5:
         return flush();
-      case 6:
+      case kTrimStep:
       case 7: {
         ASSERT_TRUE(disk_.trim(
             block * per_block,
             std::min((1 + random_() % 3) * per_block, spare() / per_block * per_block - block * per_block)));
         return;
       }
-      case 8:
+      case kZeroStep:
         ASSERT_TRUE(disk_.zero(block * per_block, per_block));
         return;
       case 9:
@@ -154,6 +168,7 @@ class Session {
   }
 
   const Shape shape_;
+  const Focus focus_;
   std::mt19937 random_;
   Recording recording_;
   MarkedDisk disk_;
@@ -166,25 +181,25 @@ struct Total {
   std::uint64_t recovered = 0;
 };
 
-/// `rounds` sessions of each shape and variant.
-Total explore_all(DiskType type, std::uint32_t first_seed, int rounds) {
+/// A session of each shape and variant, round after round until there are enough states.
+Total explore_all(DiskType type, std::uint32_t first_seed, std::uint64_t states, Focus focus = Focus::kAll) {
   Total total;
   std::uint32_t seed = first_seed;
   struct Size {
     std::uint32_t block_bytes;
     std::uint64_t blocks;
   };
-  for (const Size size :
-       {Size{512, 60}, Size{4096, 14}, Size{512 << 10, 6}, Size{2 << 20, 4}, Size{8 << 20, 3}}) {
-    // What a session begins with matters little to the size of its blocks.
-    for (int variant = 0; variant < 8; variant += size.block_bytes < 100'000 ? 1 : 4) {
-      const Shape shape{type, size.block_bytes, std::max<std::uint64_t>(size.blocks, variant == 1 ? 7 : 4),
-                        variant};
-      for (int round = 0; round < rounds; ++round) {
+  while (total.states < states) {
+    for (const Size size :
+         {Size{512, 60}, Size{4096, 14}, Size{512 << 10, 6}, Size{2 << 20, 4}, Size{8 << 20, 3}}) {
+      // What a session begins with matters little to the size of its blocks.
+      for (int variant = 0; variant < 8; variant += size.block_bytes < 100'000 ? 1 : 4) {
+        const Shape shape{type, size.block_bytes, std::max<std::uint64_t>(size.blocks, variant == 1 ? 7 : 4),
+                          variant};
         ++seed;
         SCOPED_TRACE(::testing::Message() << "session seed " << seed << ", block size " << size.block_bytes
                                           << ", variant " << variant);
-        Session session(shape, seed);
+        Session session(shape, seed, focus);
         session.run(size.block_bytes < 100'000 ? 24 : 12);
         if (::testing::Test::HasFatalFailure()) return total;
         const ExploreReport report = session.explore(size.block_bytes < 100'000 ? 9 : 5);
@@ -196,12 +211,6 @@ Total explore_all(DiskType type, std::uint32_t first_seed, int rounds) {
     }
   }
   return total;
-}
-
-/// VDISK_CRASH_ROUNDS asks for more than the usual one.
-int rounds() {
-  const char* text = std::getenv("VDISK_CRASH_ROUNDS");
-  return text == nullptr ? 1 : std::max(1, std::atoi(text));
 }
 
 TEST(VhdWriteCrash, WhatABitmapHidesShowsOnlyWithItsPayload) {
@@ -246,21 +255,31 @@ TEST(VhdWriteCrash, TheCleanEndNeverLacksAFooter) {
 }
 
 TEST(VhdWriteCrash, ADynamicDiskHoldsAtEveryMoment) {
-  const Total total = explore_all(DiskType::kDynamic, 1000, rounds());
-  RecordProperty("states", std::to_string(total.states));
-  std::printf("%llu states, %llu recoveries\n", static_cast<unsigned long long>(total.states),
-              static_cast<unsigned long long>(total.recovered));
-  EXPECT_GE(total.states, 10'000u);
+  const Total total = explore_all(DiskType::kDynamic, 1000, 10'000 * testing::search_scale());
+  RecordProperty("crash_states.vhd.mixed", std::to_string(total.states));
   EXPECT_GE(total.recovered, 300u);
 }
 
 TEST(VhdWriteCrash, ADifferencingDiskHoldsAtEveryMoment) {
-  const Total total = explore_all(DiskType::kDifferencing, 500'000, rounds());
-  RecordProperty("states", std::to_string(total.states));
-  std::printf("%llu states, %llu recoveries\n", static_cast<unsigned long long>(total.states),
-              static_cast<unsigned long long>(total.recovered));
-  EXPECT_GE(total.states, 10'000u);
+  const Total total = explore_all(DiskType::kDifferencing, 500'000, 10'000 * testing::search_scale());
+  RecordProperty("crash_states.vhd.mixed", std::to_string(total.states));
   EXPECT_GE(total.recovered, 300u);
+}
+
+class VhdOperationCrashes : public ::testing::TestWithParam<std::pair<const char*, Focus>> {};
+INSTANTIATE_TEST_SUITE_P(Operations, VhdOperationCrashes,
+                         ::testing::Values(std::pair("write", Focus::kWrite), std::pair("trim", Focus::kTrim),
+                                           std::pair("zero", Focus::kZero), std::pair("flush", Focus::kFlush),
+                                           std::pair("close", Focus::kClose)),
+                         [](const auto& operation) { return operation.param.first; });
+
+TEST_P(VhdOperationCrashes, AreHarmless) {
+  const auto [operation, focus] = GetParam();
+  std::uint64_t states = 0;
+  for (const DiskType type : {DiskType::kDynamic, DiskType::kDifferencing}) {
+    states += explore_all(type, 2'000'000, 5000 * testing::search_scale(), focus).states;
+  }
+  RecordProperty(std::string("crash_states.vhd.") + operation, std::to_string(states));
 }
 
 }  // namespace

@@ -166,16 +166,25 @@ TEST(VhdxCreate, SixtyFourTebibytesCostKilobytes) {
 }
 
 TEST(VhdxCreate, EveryCrashLeavesARefusedOrAWholeFile) {
+  std::uint64_t states = 0;
+  std::vector<CreateSpec> specs;
   for (const DiskType type : {DiskType::kFixed, DiskType::kDynamic, DiskType::kDifferencing}) {
+    specs.insert(specs.end(), 2, spec_of(type));
+    specs.back().logical_sector_bytes = 4096;
+  }
+  for (const CreateSpec& spec : specs) {
     testing::Recording recording(std::make_shared<MemoryFile>());
     testing::RecordingFile file(recording);
-    ASSERT_TRUE(create_image(file, spec_of(type), {}));
+    ASSERT_TRUE(create_image(file, spec, {}));
     ASSERT_TRUE(file.flush());
     recording.promise(1, "created");
+    testing::ExploreOptions options;
+    options.random_states = 900 * testing::search_scale();
+    options.most_states = options.random_states;
     std::uint64_t refused = 0;
     std::uint64_t whole = 0;
     const auto report =
-        testing::explore_crashes(recording, {}, [&](testing::CrashState& state) -> std::string {
+        testing::explore_crashes(recording, options, [&](testing::CrashState& state) -> std::string {
           auto image = kFormat.open(std::make_unique<testing::CowFile>(state.file), {});
           if (!image) {
             ++refused;
@@ -185,9 +194,12 @@ TEST(VhdxCreate, EveryCrashLeavesARefusedOrAWholeFile) {
           return findings(*state.file);
         });
     EXPECT_EQ(report.failure, "");
-    EXPECT_GT(refused, 100U) << to_string(type);
-    EXPECT_GT(whole, 0U) << to_string(type);
+    EXPECT_GT(refused, 100U) << to_string(spec.type);
+    EXPECT_GT(whole, 0U) << to_string(spec.type);
+    states += report.states;
   }
+  RecordProperty("crash_states.vhdx.create", std::to_string(states));
+  EXPECT_GE(states, 10'000u);
 }
 
 TEST(VhdxCreate, NoFailureOfAnyIoIsLost) {

@@ -82,7 +82,9 @@ class Player {
  public:
   Player(const Shape& shape, Model& model) : shape_(shape), model_(model) {}
 
-  Status play(const std::shared_ptr<File>& file, const Script& script, testing::Recording* recording) {
+  enum class End { kClose, kKilled };
+  Status play(const std::shared_ptr<File>& file, const Script& script, testing::Recording* recording,
+              End end = End::kClose) {
     auto image = VDISK_TRY(open(std::make_unique<SharedFile>(file), true));
     for (const Step& step : script) {
       switch (step.kind) {
@@ -109,6 +111,7 @@ class Player {
           break;
       }
     }
+    if (end == End::kKilled) return {};
     VDISK_TRY(image->close());
     keep(recording, "close");
     return {};
@@ -189,6 +192,31 @@ inline std::vector<testing::TrashableRange> trashable(const Shape& shape) {
           {kHeaderAt[1], kHeaderBytes},
           {builder.log_offset(), kMiB},
           {builder.bat_offset(), 4096}};
+}
+
+inline Status open_and_close(std::unique_ptr<File> file) {
+  auto image = VDISK_TRY(open(std::move(file), true));
+  return image->close();
+}
+
+/// A disk that was in use before: `before` is played and closed, then `script` is recorded and cut.
+inline testing::ExploreReport explore(const Shape& shape, const Script& before, const Script& script,
+                                      testing::ExploreOptions options,
+                                      Player::End end = Player::End::kClose) {
+  Model model(shape.disk_bytes, shape.initial());
+  Player player(shape, model);
+  const std::shared_ptr<File> base = shape.file();
+  EXPECT_EQ(message_of(player.play(base, before, nullptr)), "");
+  testing::Recording recording(base);
+  recording.promise(player.kept(), "the disk as it was");
+  const auto file = std::make_shared<testing::RecordingFile>(recording);
+  EXPECT_EQ(message_of(player.play(file, script, &recording, end)), "");
+  options.trashable = trashable(shape);
+  options.recover = open_and_close;
+  std::uint64_t judged = 0;
+  return testing::explore_crashes(recording, options, [&](testing::CrashState& state) {
+    return judge_state(shape, model, state, ++judged % 32 == 0);
+  });
 }
 
 }  // namespace vdisk::vhdx

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The power goes at any moment of writing, trimming, zeroing, flushing and closing (docs/durability.md).
-#include <cstdlib>
-
 #include "format/vhdx/write_crash_support.h"
 #include "io/faults.h"
 #include "testing/fault_file.h"
@@ -16,45 +14,13 @@ using testing::ExploreReport;
 using testing::Recording;
 using testing::RecordingFile;
 
-/// More of everything, for the long run: VDISK_LONG=100 explores a hundred times as much.
-std::uint64_t scale() {
-  const char* text = std::getenv("VDISK_LONG");
-  return text == nullptr ? 1 : std::max<std::uint64_t>(1, std::strtoull(text, nullptr, 10));
-}
-
-Status recover(std::unique_ptr<File> file) {
-  auto image = VDISK_TRY(open(std::move(file), true));
-  return image->close();
-}
-
-/// A disk that was in use before: `before` is played and closed, then `script` is recorded and cut.
-ExploreReport explore(const Shape& shape, const Script& before, const Script& script,
-                      ExploreOptions options) {
-  Model model(shape.disk_bytes, shape.initial());
-  Player player(shape, model);
-  const std::shared_ptr<File> base = shape.file();
-  EXPECT_EQ(message_of(player.play(base, before, nullptr)), "");
-  Recording recording(base);
-  recording.promise(player.kept(), "the disk as it was");
-  const auto file = std::make_shared<RecordingFile>(recording);
-  EXPECT_EQ(message_of(player.play(file, script, &recording)), "");
-  options.trashable = trashable(shape);
-  options.recover = recover;
-  std::uint64_t judged = 0;
-  const ExploreReport report = explore_crashes(recording, options, [&](CrashState& state) {
-    return judge_state(shape, model, state, ++judged % 32 == 0);
-  });
-  ::testing::Test::RecordProperty("states", static_cast<int>(report.states));
-  return report;
-}
-
 class WritingCrashes : public ::testing::TestWithParam<Shape> {};
 INSTANTIATE_TEST_SUITE_P(Shapes, WritingCrashes, ::testing::ValuesIn(all_shapes()),
                          [](const auto& shape) { return shape.param.name(); });
 
 TEST_P(WritingCrashes, AtAnyMomentOfRandomWorkKeepWhatWasFlushed) {
   std::uint64_t states = 0;
-  for (std::uint64_t seed = 1; seed <= 4 * scale(); ++seed) {
+  for (std::uint64_t seed = 1; seed <= 4 * testing::search_scale(); ++seed) {
     ExploreOptions options;
     options.seed = seed;
     options.exhaustive_pieces = 5;
@@ -69,7 +35,7 @@ TEST_P(WritingCrashes, AtAnyMomentOfRandomWorkKeepWhatWasFlushed) {
     ASSERT_EQ(report.failure, "") << "script seed " << seed;
     states += report.states;
   }
-  RecordProperty("all_states", static_cast<int>(states));
+  RecordProperty("crash_states.vhdx.mixed", std::to_string(states));
   EXPECT_GE(states, 1500u);
 }
 
@@ -95,7 +61,9 @@ TEST_P(WritingCrashes, ReusedSpaceNeverShowsWhatItHeldBefore) {
   options.most_states = 50;
   options.recover_every = 16;
   options.recovery_states = 8;
-  EXPECT_EQ(explore(GetParam(), before, script, options).failure, "");
+  const ExploreReport report = explore(GetParam(), before, script, options);
+  EXPECT_EQ(report.failure, "");
+  RecordProperty("crash_states.vhdx.reuse", std::to_string(report.states));
 }
 
 TEST_P(WritingCrashes, TheLogMayGoAroundManyTimes) {
@@ -116,10 +84,13 @@ TEST_P(WritingCrashes, TheLogMayGoAroundManyTimes) {
   options.exhaustive_pieces = 2;
   options.random_states = 2;
   options.trashed_states = 1;
-  options.most_states = 4;
+  options.most_states = 5 * testing::search_scale();
   options.recover_every = 32;
   options.recovery_states = 4;
-  EXPECT_EQ(explore(GetParam(), {}, script, options).failure, "");
+  const ExploreReport report = explore(GetParam(), {}, script, options);
+  EXPECT_EQ(report.failure, "");
+  RecordProperty("crash_states.vhdx.log_wrap", std::to_string(report.states));
+  EXPECT_GE(report.states, 2500u);
 }
 
 TEST_P(WritingCrashes, ACommitOfManyEntriesIsSoundAfterEachOfThem) {
@@ -155,7 +126,7 @@ TEST_P(WritingCrashes, ACommitOfManyEntriesIsSoundAfterEachOfThem) {
   options.recover_every = 8;
   options.recovery_states = 3;
   options.trashable = trashable(shape);
-  options.recover = recover;
+  options.recover = open_and_close;
   const ExploreReport report = explore_crashes(recording, options, [&](CrashState& state) -> std::string {
     auto image = open(std::make_unique<testing::CowFile>(state.file));
     if (!image) return "does not open: " + image.error().message();
@@ -168,7 +139,7 @@ TEST_P(WritingCrashes, ACommitOfManyEntriesIsSoundAfterEachOfThem) {
     return checked.damaged() ? "damaged: " + checked.findings.front().message : "";
   });
   EXPECT_EQ(report.failure, "");
-  RecordProperty("states", static_cast<int>(report.states));
+  RecordProperty("crash_states.vhdx.long_commit", std::to_string(report.states));
 }
 
 /// Leaves out one flush; the rest goes on.
