@@ -92,8 +92,7 @@ enum class ZeroSpace {
 /// destruction. Offsets and lengths are in bytes and need no alignment for reading.
 class Disk {
  public:
-  /// Opens the image at `path` (a Linux path; Windows' drive and UNC paths through `parents.drive_map`; an NBD URI such
-  /// as "nbd://host/export", whose file cannot grow).
+  /// Opens the image at `path`: a Linux path, an NBD URI, or Windows' drive and UNC paths through `parents.drive_map`.
   /// Fails with 2, 3, 5, 32 for the file itself; 0xC03A0014 when no format is recognised; the format's codes for
   /// a damaged image; 0xC03A000D and its neighbours for the chain.
   /// Durability: a writable open of a VHDX with a non-empty log replays the log; otherwise nothing is written.
@@ -117,9 +116,8 @@ class Disk {
   Status write(DiskOffset at, std::span<const std::byte> from) const;
   /// Makes the range read as zeros; by metadata alone where the format can. Alignment and errors as write().
   Status write_zeroes(DiskRange range, ZeroSpace space = ZeroSpace::kKeep) const;
-  /// Tells that the range's content is no longer needed: whole blocks read as zeros afterwards and their space goes
-  /// back to the host; what is smaller than a block may keep its bytes, and over a parent that is a VHD sectors may go on
-  /// showing it. Unaligned ends are left alone.
+  /// Tells that the range's content is no longer needed: whole blocks read as zeros afterwards (of a
+  /// differencing VHD, may) and their space goes back to the host; smaller pieces may keep their bytes.
   Status trim(DiskRange range) const;
   /// **Durability:** every write, write_zeroes and trim that returned before this call survives a power cut after it.
   Status flush() const;

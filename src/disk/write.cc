@@ -12,6 +12,7 @@
 #include "disk/guarded.h"
 #include "disk/host_path.h"
 #include "disk/impl.h"
+#include "disk/intents.h"
 
 namespace vdisk {
 
@@ -33,27 +34,6 @@ Status check_range(const Disk::Impl& disk, DiskRange range) {
   if (!is_multiple(range.at.bytes, sector) || !is_multiple(range.length, sector)) {
     return fail(disk::faults::kUnaligned, "{}: {} bytes at {:#x} are not whole sectors of {} bytes", path,
                 range.length, range.at.bytes, sector);
-  }
-  return {};
-}
-
-// Once per open disk: what Hyper-V recorded about changes does not know of ours.
-Status before_first_write(Disk::Impl& disk) {
-  if (disk.tracking_checked.load(std::memory_order_acquire)) return {};
-  const std::vector<std::string> files = change_tracking_files(disk.chain.layer(0).path);
-  if (!files.empty() && disk.strict_tracking) {
-    return fail(disk::faults::kStaleTracking,
-                "{}: {} records the changes of this disk and would become stale; remove it or write without "
-                "--strict-tracking",
-                disk.chain.layer(0).path, files.front());
-  }
-  if (disk.tracking_checked.exchange(true, std::memory_order_acq_rel)) return {};
-  for (const std::string& file : files) {
-    if (disk.trace) {
-      disk.trace(
-          TraceLevel::kWarning,
-          fmt::format("{}: records the changes of this disk for Hyper-V and is stale from now on", file));
-    }
   }
   return {};
 }
@@ -115,6 +95,30 @@ Status trim_all(Disk::Impl& disk, DiskRange range) {
 }
 
 }  // namespace
+
+Status keep_intents(const Disk& disk, IntentMemory& memory) {
+  return guarded([&] { return disk.impl().chain.leaf().keep_intents(memory); });
+}
+
+Status before_first_write(Disk::Impl& disk) {
+  if (disk.tracking_checked.load(std::memory_order_acquire)) return {};
+  const std::vector<std::string> files = change_tracking_files(disk.chain.layer(0).path);
+  if (!files.empty() && disk.strict_tracking) {
+    return fail(disk::faults::kStaleTracking,
+                "{}: {} records the changes of this disk and would become stale; remove it or write without "
+                "--strict-tracking",
+                disk.chain.layer(0).path, files.front());
+  }
+  if (disk.tracking_checked.exchange(true, std::memory_order_acq_rel)) return {};
+  for (const std::string& file : files) {
+    if (disk.trace) {
+      disk.trace(
+          TraceLevel::kWarning,
+          fmt::format("{}: records the changes of this disk for Hyper-V and is stale from now on", file));
+    }
+  }
+  return {};
+}
 
 inline namespace v1 {
 
