@@ -24,7 +24,7 @@ namespace vdisk::inline v1 {
 /// file name in the child's folder, each of `directories`. `..` and absolute paths are followed only to an image
 /// whose identity matches the recorded linkage, and not at all when `confine` is set.
 struct ParentSearch {
-  std::vector<std::string> directories;
+  std::vector<std::string> directories;  ///< An entry that is an NBD URI is itself taken for a parent.
   bool confine = false;
   /// Drive letter or UNC prefix ("C:", "\\server\share") to a folder here. Also says what such a path means when
   /// a caller names an image by it.
@@ -92,7 +92,7 @@ enum class ZeroSpace {
 /// destruction. Offsets and lengths are in bytes and need no alignment for reading.
 class Disk {
  public:
-  /// Opens the image at `path` (a Linux path; Windows' drive and UNC paths through `parents.drive_map`).
+  /// Opens the image at `path`: a Linux path, an NBD URI, or Windows' drive and UNC paths through `parents.drive_map`.
   /// Fails with 2, 3, 5, 32 for the file itself; 0xC03A0014 when no format is recognised; the format's codes for
   /// a damaged image; 0xC03A000D and its neighbours for the chain.
   /// Durability: a writable open of a VHDX with a non-empty log replays the log; otherwise nothing is written.
@@ -116,8 +116,8 @@ class Disk {
   Status write(DiskOffset at, std::span<const std::byte> from) const;
   /// Makes the range read as zeros; by metadata alone where the format can. Alignment and errors as write().
   Status write_zeroes(DiskRange range, ZeroSpace space = ZeroSpace::kKeep) const;
-  /// Tells that the range's content is no longer needed: whole blocks read as zeros afterwards and their space goes
-  /// back to the host; what is smaller than a block may keep its bytes. Unaligned ends are left alone.
+  /// Tells that the range's content is no longer needed: whole blocks read as zeros afterwards (of a
+  /// differencing VHD, may) and their space goes back to the host; smaller pieces may keep their bytes.
   Status trim(DiskRange range) const;
   /// **Durability:** every write, write_zeroes and trim that returned before this call survives a power cut after it.
   Status flush() const;

@@ -14,7 +14,7 @@
 #include "format/registry.h"
 #include "io/faults.h"
 #include "io/file_lock.h"
-#include "io/posix_file.h"
+#include "io/named_file.h"
 
 namespace vdisk {
 
@@ -119,9 +119,9 @@ class ChainBuilder {
                         // A device has no signature to be wrong about when the caller says that it is raw.
                         .allow_block_device = options_.format == FormatId::kRaw,
                         .trace = options_.trace};
-    std::unique_ptr<File> file = VDISK_TRY(open_posix_file(path, how));
+    std::unique_ptr<File> file = VDISK_TRY(open_named_file(path, how));
     const FileIdentity identity = VDISK_TRY(file->identity());
-    const Format* format = VDISK_TRY(detect_format(*file, path, options_.format));
+    const Format* format = VDISK_TRY(detect_format(*file, name_with_extension(path), options_.format));
     const ImageOpen open{.writable = options_.writable, .limits = options_.limits, .trace = options_.trace};
     add_layer(path, identity, VDISK_TRY(format->open(std::move(file), open)));
     return {};
@@ -166,8 +166,9 @@ class ChainBuilder {
   /// True when the candidate is the parent and became the next layer; false when the search goes on. Fails
   /// only where going on is pointless.
   Result<bool> try_candidate(Search& search, const ParentPath& candidate) {
+    const PosixOpen how{.writable = false, .lock = false, .trace = options_.trace};
     auto opened =
-        open_posix_file(candidate.path, {.writable = false, .lock = false, .trace = options_.trace});
+        candidate.named ? open_named_file(candidate.path, how) : open_posix_file(candidate.path, how);
     if (!opened) return note_unopened(search, candidate, std::move(opened).error());
     std::unique_ptr<File> file = *std::move(opened);
     const FileIdentity identity = VDISK_TRY(file->identity());
@@ -183,7 +184,7 @@ class ChainBuilder {
       search.note(candidate, "is empty");
       return false;
     }
-    if (locks_parents()) {
+    if (locks_parents() && file->fd() >= 0) {
       Status locked = lock_image_file(file->fd(), candidate.path, LockRole::kReader, options_.trace);
       if (!locked) {
         search.refuse(candidate, std::move(locked).error());
@@ -261,7 +262,7 @@ class ChainBuilder {
       search.note(candidate, fmt::format("holds no {} image", format.name));
       return nullptr;
     }
-    const Format* found = VDISK_TRY(detect_format(*file, candidate.path, format.id));
+    const Format* found = VDISK_TRY(detect_format(*file, name_with_extension(candidate.path), format.id));
     std::unique_ptr<Image> image = VDISK_TRY(found->open(std::move(file), how));
     const Guid& identifier = image->properties().identifier;
     if (links_to(search.locator, identifier)) return image;

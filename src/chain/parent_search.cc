@@ -13,6 +13,7 @@
 
 #include "base/fault.h"
 #include "chain/fold_case.h"
+#include "io/nbd_file.h"
 
 namespace vdisk {
 
@@ -185,7 +186,7 @@ std::optional<std::string> path_of_file_url(std::string_view url) {
 class Collector {
  public:
   Collector(const std::string& child_path, const ParentSearch& search)
-      : child_folder_(folder_of(child_path)), search_(search) {}
+      : child_folder_(folder_of(child_path)), child_is_remote_(is_nbd_uri(child_path)), search_(search) {}
 
   void add(const ParentCandidate& candidate) {
     const std::string origin = fmt::format("{} '{}'", candidate.source, candidate.recorded);
@@ -219,12 +220,16 @@ class Collector {
   }
 
   ParentPaths finish() {
-    for (const Place& place : beneath_) try_path(child_folder_, place.parts, place.origin, false, false);
-    for (const Place& place : names_) {
-      try_path(child_folder_, place.parts, "the file name in the child's folder, from " + place.origin, false,
-               true);
+    if (child_is_remote_) {
+      withhold("what the child records: it lies on an NBD server, so no path of it leads anywhere here");
+    } else {
+      try_childs_folder();
     }
     for (const std::string& folder : search_.directories) {
+      if (is_nbd_uri(folder)) {
+        paths_.to_try.push_back({.path = folder, .origin = "--parent-dir", .by_name = true, .named = true});
+        continue;
+      }
       for (const std::vector<Place>* places : {&beneath_, &names_}) {
         for (const Place& place : *places) {
           try_path(folder, place.parts, fmt::format("--parent-dir {}, from {}", folder, place.origin), false,
@@ -232,7 +237,9 @@ class Collector {
         }
       }
     }
-    for (const Place& place : elsewhere_) try_path(place.base, place.parts, place.origin, true, false);
+    for (const Place& place : elsewhere_) {
+      if (!child_is_remote_) try_path(place.base, place.parts, place.origin, true, false);
+    }
     return std::move(paths_);
   }
 
@@ -242,6 +249,14 @@ class Collector {
     std::string origin;
     std::string base;
   };
+
+  void try_childs_folder() {
+    for (const Place& place : beneath_) try_path(child_folder_, place.parts, place.origin, false, false);
+    for (const Place& place : names_) {
+      try_path(child_folder_, place.parts, "the file name in the child's folder, from " + place.origin, false,
+               true);
+    }
+  }
 
   template <class... Args>
   void withhold(fmt::format_string<Args...> format, Args&&... args) {
@@ -297,6 +312,7 @@ class Collector {
   }
 
   const std::string child_folder_;
+  const bool child_is_remote_;
   const ParentSearch& search_;
   std::vector<Place> beneath_, names_, elsewhere_;
   std::set<std::string> seen_;

@@ -22,6 +22,8 @@ struct ParentPath {
   bool needs_identity = false;
   /// Only the file name was recorded, or the folder is a guess: a file found here may be there by chance.
   bool by_name = false;
+  /// The caller named this very file, which may then be an NBD URI. What an image records never is.
+  bool named = false;
 };
 
 struct ParentPaths {

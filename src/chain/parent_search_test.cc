@@ -195,6 +195,38 @@ TEST_F(SearchTest, WithheldPathsNameTheOptionThatHelps) {
   EXPECT_THAT(found.withheld[3], HasSubstr("URLs are not followed"));
 }
 
+TEST_F(SearchTest, NbdUrisAreTheCallersAlone) {
+  const std::string uri = "nbd+unix:///base?socket=/run/s";
+  for (const Kind kind : {Kind::kRelative, Kind::kAbsolute, Kind::kVolume, Kind::kUrl, Kind::kName}) {
+    for (const std::string& recorded :
+         {uri, std::string(R"(nbd:\\host\base)"), std::string("nbd://host/base")}) {
+      for (const ParentPath& path : find({{kind, recorded, "MacX"}}).to_try) {
+        EXPECT_FALSE(path.named) << path.path;
+        EXPECT_FALSE(path.path.starts_with("nbd")) << path.path;
+      }
+    }
+  }
+  ParentSearch search;
+  search.directories = {uri};
+  const ParentPaths found = find({{Kind::kRelative, R"(.\base.vhdx)", "relative_path"}}, search);
+  ASSERT_THAT(paths_of(found), ElementsAre(folder_ + "/base.vhdx", uri));
+  EXPECT_FALSE(found.to_try[0].named);
+  EXPECT_TRUE(found.to_try[1].named);
+}
+
+TEST_F(SearchTest, AChildOnAServerLeadsNowhereHere) {
+  ParentSearch search;
+  search.directories = {folder_};
+  const ParentLocator locator{.candidates = {{Kind::kRelative, R"(.\base.vhdx)", "relative_path"},
+                                             {Kind::kAbsolute, "/x/base.vhdx", "absolute_win32_path"}},
+                              .linkage = {},
+                              .timestamp = {}};
+  const ParentPaths found = find_parent_paths("nbd://host/child.vhdx", locator, search);
+  EXPECT_THAT(paths_of(found), ElementsAre(folder_ + "/base.vhdx"));
+  ASSERT_EQ(found.withheld.size(), 1U);
+  EXPECT_THAT(found.withheld[0], HasSubstr("NBD server"));
+}
+
 TEST_F(SearchTest, FileUrlsAreDecoded) {
   const std::string parent = make("my base.vhd");
   const ParentPaths relative = find({{Kind::kUrl, "file://./my%20base.vhd", "MacX"}});

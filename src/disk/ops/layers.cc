@@ -6,7 +6,8 @@
 #include "chain/chain.h"
 #include "chain/parent_search.h"
 #include "format/registry.h"
-#include "io/posix_file.h"
+#include "io/named_file.h"
+#include "io/nbd_file.h"
 
 namespace vdisk::ops {
 
@@ -19,10 +20,12 @@ bool parent_is_raw(const ParentLocator& locator) {
 
 bool is_parent(const ParentPath& candidate, FormatId child_format, const OpenOptions& options,
                const ParentLocator& locator) {
-  const auto file = open_posix_file(candidate.path, {.lock = false, .trace = {}});
+  const PosixOpen how{.lock = false, .trace = {}};
+  const auto file =
+      candidate.named ? open_named_file(candidate.path, how) : open_posix_file(candidate.path, how);
   if (!file) return false;
   if (parent_is_raw(locator)) return options.parents.allow_raw && !candidate.needs_identity;
-  const auto format = detect_format(**file, candidate.path, child_format);
+  const auto format = detect_format(**file, name_with_extension(candidate.path), child_format);
   if (!format) return false;
   ImageInfo info;
   // Damage behind the identifier is no reason to say that the parent is not there.
@@ -32,29 +35,36 @@ bool is_parent(const ParentPath& candidate, FormatId child_format, const OpenOpt
   return std::ranges::find(locator.linkage, *info.identifier) != locator.linkage.end();
 }
 
-Result<LayerFile> open_layer(const std::string& path, std::optional<FormatId> wanted, bool allow_block_device,
+/// `named`: by the caller, not by an image.
+Result<LayerFile> open_layer(const std::string& path, std::optional<FormatId> wanted, bool named,
                              const OpenOptions& options) {
   LayerFile layer{.path = path, .file = nullptr, .identity = {}, .wanted = wanted};
-  layer.file = VDISK_TRY(open_posix_file(path, {.lock = options.lock == LockMode::kAutomatic,
-                                                .allow_block_device = allow_block_device,
-                                                .trace = options.trace}));
+  const PosixOpen how{.lock = options.lock == LockMode::kAutomatic,
+                      // An image is untrusted: what it names is never a device.
+                      .allow_block_device = named && wanted == FormatId::kRaw,
+                      .trace = options.trace};
+  layer.file = VDISK_TRY(named ? open_named_file(path, how) : open_posix_file(path, how));
   layer.identity = VDISK_TRY(layer.file->identity());
   return layer;
 }
 
 }  // namespace
 
-Result<const Format*> LayerFile::format() const { return detect_format(*file, path, wanted); }
+Result<const Format*> LayerFile::format() const {
+  return detect_format(*file, name_with_extension(path), wanted);
+}
 
 Result<LayerFile> open_named_layer(const std::string& path, const OpenOptions& options) {
-  return open_layer(path, options.format, options.format == FormatId::kRaw, options);
+  return open_layer(path, options.format, true, options);
 }
 
 Result<LayerFile> open_parent_layer(const ImageInfo::Parent& parent, FormatId child_format,
                                     const OpenOptions& options) {
   const FormatId wanted = parent_is_raw(parent.locator) ? FormatId::kRaw : child_format;
-  // An image is untrusted: what it names is never a device.
-  return open_layer(parent.path, wanted, false, options);
+  const auto& folders = options.parents.directories;
+  return open_layer(parent.path, wanted,
+                    is_nbd_uri(parent.path) && std::ranges::find(folders, parent.path) != folders.end(),
+                    options);
 }
 
 void resolve_parent(const std::string& child_path, FormatId child_format, const OpenOptions& options,

@@ -242,9 +242,29 @@ Status Writer::discard_block(const Piece& piece, bool keep_space, std::vector<Di
   }
   const std::uint64_t length = parsed_.properties.geometry.block_bytes;
   if (keep_space) return file_.zero(data_at(sector), length);
-  // A block of a differencing disk keeps its bits: without them the parent would show again.
-  if (differencing_) return file_.punch(data_at(sector), length);
-  return free_block(piece.block);
+  if (!differencing_) return free_block(piece.block);
+  // The block keeps its bits: without them the parent would show again, as it does where there are none.
+  VDISK_TRY(list_parents_sectors(piece, sector, rest));
+  return file_.punch(data_at(sector), length);
+}
+
+Status Writer::list_parents_sectors(const Piece& piece, std::uint32_t sector, std::vector<DiskRange>& rest) {
+  const FileOffset bitmap_at{std::uint64_t{sector} * kSectorBytes};
+  const SectorBitmap bitmap = VDISK_TRY(bitmaps_->get(piece.block, bitmap_at, sectors_of(piece.block)));
+  if (bitmap.kind() == SectorBitmap::Kind::kAllSet) return {};
+  if (bitmap.kind() == SectorBitmap::Kind::kAllClear) {
+    rest.push_back({DiskOffset{piece.at}, piece.end - piece.at});
+    return {};
+  }
+  for (std::uint32_t first = 0; first < piece.sector_count;) {
+    const std::uint32_t count = bitmap.run(first, piece.sector_count);
+    if (!bitmap.bit(first)) {
+      const std::uint64_t at = piece.at + std::uint64_t{first} * kSectorBytes;
+      rest.push_back({DiskOffset{at}, std::uint64_t{count} * kSectorBytes});
+    }
+    first += count;
+  }
+  return {};
 }
 
 Status Writer::free_block(std::uint64_t block) {

@@ -100,6 +100,8 @@ class Writer final : public WriteTicket::Owner {
   Result<std::optional<std::uint64_t>> claim(const Piece& piece, bool may_wait, bool& stop)
       VDISK_EXCLUDES(mutex_);
   Status discard_block(const Piece& piece, bool keep_space, std::vector<DiskRange>& rest);
+  /// Adds the sectors of a whole block that are not in this file.
+  Status list_parents_sectors(const Piece& piece, std::uint32_t sector, std::vector<DiskRange>& rest);
   Status free_block(std::uint64_t block) VDISK_EXCLUDES(mutex_);
   void reserve_change() VDISK_REQUIRES(mutex_);
   void mark_table(std::uint64_t block) noexcept VDISK_REQUIRES(mutex_);

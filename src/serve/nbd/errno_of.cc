@@ -3,28 +3,21 @@
 
 #include <cerrno>
 
-#include "base/win32_codes.h"
+#include "serve/errno_of.h"
 
 namespace vdisk::serve::nbd {
 
 int errno_of(const Error& error) noexcept {
-  switch (error.code()) {
-    case win32::kAccessDenied:
-    case win32::kWriteProtect:
-    case win32::kSharingViolation:
+  switch (const int number = serve::errno_of(error.code())) {
+    case EACCES:
+    case EBUSY:
+    case EROFS:
       return EPERM;
-    case win32::kNotEnoughMemory:
-      return ENOMEM;
-    case win32::kInvalidParameter:
-    case win32::kHandleEof:
-      return EINVAL;
-    case win32::kDiskFull:
-    case win32::kFileTooLarge:
-    case win32::kFileSystemLimitation:
-    case win32::kVirtualDiskLimitation:
-      return ENOSPC;
-    case win32::kNotSupported:
-      return ENOTSUP;
+    case ENOMEM:
+    case EINVAL:
+    case ENOSPC:
+    case EOPNOTSUPP:
+      return number;
     default:
       return EIO;
   }

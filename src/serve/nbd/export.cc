@@ -28,10 +28,15 @@ Status Export::change(DiskRange range, Whole&& whole, Part&& part) const {
   const std::uint64_t begin = std::min(round_up(range.at.bytes, sector), range.end());
   const std::uint64_t end = std::max(round_down(range.end(), sector), begin);
   const DiskRange middle{{begin}, end - begin};
-  if (middle == range) return served_->gate.whole([&] { return whole(middle); });
-
-  return served_->gate.partial([&]() -> Status {
-    std::vector<std::byte> bytes(sector);
+  if (middle == range) {
+    served_->gate.enter_whole();
+    Status status = whole(middle);
+    served_->gate.leave_whole();
+    return status;
+  }
+  std::vector<std::byte> bytes(sector);
+  served_->gate.enter_alone();
+  Status status = [&]() -> Status {
     for (const DiskRange& piece :
          {DiskRange{range.at, begin - range.at.bytes}, DiskRange{{end}, range.end() - end}}) {
       if (piece.length == 0) continue;
@@ -41,7 +46,9 @@ Status Export::change(DiskRange range, Whole&& whole, Part&& part) const {
       VDISK_TRY(disk.write(at, bytes));
     }
     return middle.length == 0 ? Status{} : whole(middle);
-  });
+  }();
+  served_->gate.leave_alone();
+  return status;
 }
 
 Status Export::write(std::uint64_t at, std::span<const std::byte> from) const {
@@ -76,7 +83,10 @@ Result<bool> Export::zero_is_fast(std::uint64_t at, std::uint64_t length, ZeroSp
 }
 
 Status Export::trim(std::uint64_t at, std::uint64_t length) const {
-  return served_->gate.whole([&] { return served_->disk.trim(on_disk(at, length)); });
+  served_->gate.enter_whole();
+  Status status = served_->disk.trim(on_disk(at, length));
+  served_->gate.leave_whole();
+  return status;
 }
 
 Status Export::flush() const { return served_->disk.flush(); }

@@ -6,43 +6,16 @@
 
 #include <vdisk/disk.h>
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <span>
 #include <utility>
 #include <vector>
 
+#include "serve/sector_gate.h"
+
 namespace vdisk::serve::nbd {
-
-/// Lets writes of whole sectors go on side by side, and keeps all of them away while a part of a sector is
-/// changed. Thread rule: any number of threads. Neither side can keep the other out for ever.
-class SectorGate {
- public:
-  template <class Body>
-  auto whole(Body&& body) {
-    // Who changes a part comes first: shared locks alone would never let it in under load.
-    if (waiting_.load(std::memory_order_relaxed) != 0) const std::lock_guard turn(turn_);
-    const std::shared_lock lock(gate_);
-    return std::forward<Body>(body)();
-  }
-  template <class Body>
-  auto partial(Body&& body) {
-    waiting_.fetch_add(1, std::memory_order_relaxed);
-    const std::lock_guard turn(turn_);
-    const std::unique_lock lock(gate_);
-    waiting_.fetch_sub(1, std::memory_order_relaxed);
-    return std::forward<Body>(body)();
-  }
-
- private:
-  std::atomic<unsigned> waiting_{0};
-  std::mutex turn_;
-  std::shared_mutex gate_;
-};
 
 /// An open disk with what all its clients share.
 struct ServedDisk {

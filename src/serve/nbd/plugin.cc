@@ -19,6 +19,7 @@
 #include "base/checked.h"
 #include "chain/parent_search.h"
 #include "disk/guarded.h"
+#include "io/nbd_file.h"
 #include "serve/nbd/errno_of.h"
 #include "serve/nbd/served_image.h"
 
@@ -61,7 +62,7 @@ Export& export_of(void* handle) noexcept { return *static_cast<Export*>(handle);
 
 // nbdkit changes to the root folder when it goes into the background.
 std::string absolute(const std::string& path) {
-  if (looks_like_windows_path(path)) return path;
+  if (looks_like_windows_path(path) || is_nbd_uri(path)) return path;
   std::error_code error;
   const std::filesystem::path found = std::filesystem::absolute(path, error);
   return error ? path : found.native();
