@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What is built from the folders: the engine archive that tools and tests link, libvirtdisk.{so,a}, `vdisk`.
-set(VDISK_ENGINE_FOLDERS base io format format_raw format_vhd format_vhdx format_vhdset format_iso chain filesystem disk attach)
+set(VDISK_ENGINE_FOLDERS base io format format_raw format_vhd format_vhdx format_vhdset format_iso chain filesystem disk
+    serve serve_fuse attach)
 # The ABI of the C API. Raised only when a program built against an older libvirtdisk would stop working.
 set(VDISK_SO_VERSION 1)
 

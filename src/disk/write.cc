@@ -63,14 +63,14 @@ Status write_all(Disk::Impl& disk, DiskOffset at, std::span<const std::byte> fro
   });
 }
 
-Status zero_all(Disk::Impl& disk, DiskRange range) {
+Status zero_all(Disk::Impl& disk, DiskRange range, ZeroSpace space) {
   VDISK_TRY(check_range(disk, range));
   if (range.length == 0) return {};
   VDISK_TRY(before_first_write(disk));
   std::vector<DiskRange> rest;
   {
     const IoGate::Pass pass = disk.chain.leaf().io_gate().enter();
-    VDISK_TRY(disk.chain.leaf().discard(range, /*keep_space=*/true, rest));
+    VDISK_TRY(disk.chain.leaf().discard(range, space == ZeroSpace::kKeep, rest));
   }
   for (const DiskRange& piece : rest) {
     VDISK_TRY(
@@ -121,8 +121,8 @@ Status Disk::write(DiskOffset at, std::span<const std::byte> from) const {
   return guarded([&] { return write_all(*impl_, at, from); });
 }
 
-Status Disk::write_zeroes(DiskRange range) const {
-  return guarded([&] { return zero_all(*impl_, range); });
+Status Disk::write_zeroes(DiskRange range, ZeroSpace space) const {
+  return guarded([&] { return zero_all(*impl_, range, space); });
 }
 
 Status Disk::trim(DiskRange range) const {
