@@ -5,7 +5,7 @@ _vdisk() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io attach detach list help version --help --version' -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io attach detach list mount umount help version --help --version' -- "$word")
     return
   fi
   case $previous in
@@ -38,7 +38,9 @@ _vdisk() {
     attach) options='--read-only --foreground --partitions --no-partitions --provider --cow --restricted --at-boot --at-boot-all --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     detach) options='--all --force --json --quiet --verbose --help' ;;
     list) options='--json --quiet --verbose --help' ;;
-    help) options='open info map check create convert diff io attach detach list help version' ;;
+    mount) options='--as-files --read-only --foreground --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
+    umount) options='--json --quiet --verbose --help' ;;
+    help) options='open info map check create convert diff io attach detach list mount umount help version' ;;
   esac
   if [[ $word == -* || $command == help ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

@@ -116,6 +116,8 @@ extern const CommandRow kIoCommand;
 extern const CommandRow kAttachCommand;
 extern const CommandRow kDetachCommand;
 extern const CommandRow kListCommand;
+extern const CommandRow kMountCommand;
+extern const CommandRow kUmountCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 
