@@ -5,7 +5,7 @@ _vdisk() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io demo attach detach list serve help version --help --version' -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io demo attach detach list serve mount umount help version --help --version' -- "$word")
     return
   fi
   case $previous in
@@ -43,6 +43,9 @@ _vdisk() {
     detach) options='--all --force --json --quiet --verbose --help' ;;
     list) options='--json --quiet --verbose --help' ;;
     serve) options='--socket --port --address --uri --export --read-only --tls --tls-verify-peer --run --format --parent-dir --confine --map-drive --allow-raw-parent --json --quiet --verbose --help' ;;
+    mount) options='--as-files --read-only --foreground --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
+    umount) options='--json --quiet --verbose --help' ;;
+    help) options='open info map check create convert diff io attach detach list mount umount help version' ;;
   esac
   if [[ $word == -* || $command == help ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

@@ -12,7 +12,7 @@ declare -A VDISK_PACKAGES=(
   # file systems for the host rules, and what builds and inspects packages.
   [test]="libgtest-dev libgmock-dev librapidcheck-dev qemu-utils libvhdi-utils p7zip-full xz-utils bzip2
     sharutils ncompress zstd unzip python3 binutils dpkg-dev file e2fsprogs btrfs-progs xfsprogs util-linux
-    fdisk ntfs-3g mount git libnbd-bin fio"
+    fdisk ntfs-3g mount git libnbd-bin fio fuse3 procps"
   # The second compiler: thread-safety analysis, sanitizers, fuzzing, lint.
   [clang]="clang-22 libclang-rt-22-dev llvm-22 clang-tidy-22"
   # The benchmarks and the tool that they are compared with.
