@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What is built from the folders: the engine archive that tools and tests link, libvirtdisk.{so,a}, `vdisk`.
-set(VDISK_ENGINE_FOLDERS base io format format_raw format_vhd format_vhdx format_vhdset format_iso chain filesystem disk attach)
+set(VDISK_ENGINE_FOLDERS base io format format_raw format_vhd format_vhdx format_vhdset format_iso chain filesystem disk
+    serve serve_fuse attach)
 # The ABI of the C API. Raised only when a program built against an older libvirtdisk would stop working.
 set(VDISK_SO_VERSION 1)
 
@@ -21,6 +22,13 @@ add_library(vdisk_engine STATIC)
 vdisk_add_objects(vdisk_engine ${VDISK_ENGINE_FOLDERS})
 target_include_directories(vdisk_engine PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(vdisk_engine PUBLIC vdisk_flags fmt::fmt ${ISAL_LIBRARY} Threads::Threads)
+
+# The process behind each attachment. Attachment::attach looks for it beside the program, then where it is installed.
+add_executable(vdisk_server ${PROJECT_SOURCE_DIR}/src/attach/server/main.cc ${PROJECT_SOURCE_DIR}/src/attach/server/keeper.cc)
+set_target_properties(vdisk_server PROPERTIES OUTPUT_NAME vdisk-server)
+target_link_libraries(vdisk_server PRIVATE vdisk_engine)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/attach/server_program.cc PROPERTIES COMPILE_DEFINITIONS
+                            "VDISK_LIBEXEC_FOLDER=\"${CMAKE_INSTALL_FULL_LIBEXECDIR}/vdisk\"")
 
 get_target_property(capi_type vdisk_capi TYPE)
 if(capi_type STREQUAL OBJECT_LIBRARY)
