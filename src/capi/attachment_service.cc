@@ -2,21 +2,24 @@
 #include "capi/attachment_service.h"
 
 #include <atomic>
+#include <utility>
 
-#include "capi/faults.h"
+#include "base/fault.h"
 
 namespace vdisk::capi {
 
 namespace {
 
+Result<std::shared_ptr<void>> attach_disk(const std::string& path, const AttachOptions& options) {
+  auto attachment = std::make_shared<Attachment>(VDISK_TRY(Attachment::attach(path, options)));
+  // A permanent one lives by itself.
+  return options.permanent ? std::shared_ptr<void>() : std::shared_ptr<void>(std::move(attachment));
+}
+
 constexpr AttachmentService kService = {
-    .attach = [](const std::string&, const AttachOptions&) -> Result<std::shared_ptr<void>> {
-      return fail(faults::kNotBuilt, "attaching is not built yet");
-    },
-    .detach = [](const std::string&) -> Status {
-      return fail(faults::kNotBuilt, "detaching is not built yet");
-    },
-    .attachments = []() -> Result<std::vector<AttachmentInfo>> { return std::vector<AttachmentInfo>(); },
+    .attach = attach_disk,
+    .detach = [](const std::string& device_node) { return vdisk::detach(device_node); },
+    .attachments = vdisk::attachments,
 };
 
 std::atomic<const AttachmentService*> chosen{&kService};

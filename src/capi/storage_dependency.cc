@@ -134,19 +134,15 @@ void add_dependencies(const VirtualDisk& disk, const std::function<bool(const st
 bool any_file(const std::string&) { return true; }
 
 Result<std::vector<Dependency>> what_it_lies_on(const OpenHandle& handle) {
-  VirtualDisk disk{.path = handle.path,
-                   .device_node = {},
-                   .partitions = {},
-                   .flags = 0,
-                   .options = handle.options,
-                   .format = handle.format};
+  VirtualDisk disk;
   if (const auto attachment = VDISK_TRY(handle.attachment())) {
-    disk.device_node = attachment->device_node;
-    if (attachment->read_only) disk.flags |= DEPENDENT_DISK_FLAG_READ_ONLY;
-    if (attachment->permanent) disk.flags |= DEPENDENT_DISK_FLAG_PERMANENT_LIFETIME;
+    disk = disk_of(*attachment);
   } else if (VDISK_TRY(handle.attached())) {
     disk.flags |= DEPENDENT_DISK_FLAG_NO_HOST_DISK;
   }
+  disk.path = handle.path;
+  disk.format = handle.format;
+  disk.options = handle.options;
   std::vector<Dependency> entries;
   add_dependencies(disk, any_file, entries);
   return entries;

@@ -81,13 +81,7 @@ Result<std::shared_ptr<void>> attach_fake(const std::string& path, const AttachO
                       .logical_sector_bytes = disk.geometry().logical_sector_bytes};
   if (!next_partition.empty()) info.partitions.push_back(std::exchange(next_partition, {}));
   const auto file = VDISK_TRY(open_posix_file(path, {.writable = false, .lock = false, .trace = {}}));
-  attach::AttachmentRecord text;
-  text.image_path = path;
-  text.image = VDISK_TRY(file->identity());
-  text.device_node = node;
-  text.read_only = options.read_only;
-  text.permanent = options.permanent;
-  text.process = info.process;
+  attach::AttachmentRecord text{info, VDISK_TRY(file->identity()), {}};
   auto record = VDISK_TRY(attach::publish(text));
   live.push_back({std::move(info), std::move(disk), std::move(record)});
   if (options.permanent) return std::shared_ptr<void>();
