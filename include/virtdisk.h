@@ -301,7 +301,6 @@ DEFINE_ENUM_FLAG_OPERATORS(CREATE_VIRTUAL_DISK_FLAG)
  * NULL inherits the folder's. With an Overlapped, *Handle is valid as soon as the call returns
  * ERROR_IO_PENDING (2).
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
  *   ERROR_INVALID_PARAMETER (87): VirtualStorageType, Path, Parameters or Handle NULL; an unknown Version,
  *       access bit or flag; access other than NONE with version 2 to 4; MaximumSize below 3 MB or no
  *       multiple of the sector size; a block or sector size that the format has not (table in 3.2);
@@ -1244,11 +1243,11 @@ VIRTDISK_API const char* VirtdiskGetLastErrorText(void);
  *   ERROR_FILE_NOT_FOUND (2), ERROR_PATH_NOT_FOUND (3), ERROR_ACCESS_DENIED (5), ERROR_INVALID_NAME (123) */
 VIRTDISK_API DWORD VirtdiskHandleFromPath(_In_ PCWSTR Path, _Out_ PHANDLE Handle);
 
-/* Selects by name which Windows' rules OpenVirtualDisk() judges arguments by, for the whole process:
- * "windows10" (the default), "page2018" (the reference page of that year to the letter: version 1 only,
- * flags NO_PARENTS and BLANK_FILE only) or "windows7" (that, without ISO). Calls that run meanwhile finish
- * under the level they began with. The environment variable VIRTDISK_CONTRACT sets the level that holds
- * before the first call of this function.
+/* Selects by name which Windows' rules opening, creating and attaching judge arguments by, for the whole
+ * process: "windows10" (the default), "page2018" (the reference page of that year to the letter: version 1
+ * only, flags NO_PARENTS and BLANK_FILE only) or "windows7" (that, without ISO). Calls that run meanwhile
+ * finish under the level they began with. The environment variable VIRTDISK_CONTRACT sets the level that
+ * holds before the first call of this function.
  *
  *   ERROR_INVALID_PARAMETER (87): name NULL or unknown; the level stays as it is
  *
