@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include <vdisk/attachment.h>
 #include <vdisk/operations.h>
@@ -24,6 +25,7 @@
 #include "base/fault.h"
 #include "disk/guarded.h"
 #include "disk/host_path.h"
+#include "serve/fuse/mount.h"
 
 namespace vdisk {
 
@@ -103,6 +105,9 @@ void tell(const TraceSink& trace, const attach::Fields& answer) {
 
 /// Ends a server that does not answer; the kernel then fails what waits for it.
 Status end_server(const FoundRecord& found, pid_t server) {
+  if (found.record.provider == AttachProvider::kFuse) {
+    static_cast<void>(serve::abort_connection(minor(static_cast<dev_t>(found.record.backing.device))));
+  }
   ::kill(server, SIGKILL);
   for (int waited = 0; waited < kForceMilliseconds; waited += 10) {
     const auto record = attach::find_attachment(found.record.image);

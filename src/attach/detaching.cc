@@ -8,6 +8,7 @@
 
 #include "attach/block_nodes.h"
 #include "attach/faults.h"
+#include "attach/loop_device.h"
 #include "base/fault.h"
 
 namespace vdisk::attach {
@@ -17,6 +18,7 @@ namespace {
 /// Whoever watches devices (udev, desktop programs) has a new one open for a moment.
 constexpr int kPatienceMilliseconds = 500;
 constexpr int kStepMilliseconds = 20;
+constexpr int kLookMilliseconds = 500;
 
 std::unexpected<Error> busy(const std::string& node, const std::vector<std::string>& users) {
   std::string who;
@@ -40,14 +42,15 @@ Result<UniqueFd> claim_alone(const std::string& node, bool read_only) {
 
 }  // namespace
 
-Status take_away(ProvidedDevice& device, bool read_only, bool force) {
+Status take_away(ProvidedDevice& device, bool read_only, Manner manner) {
   const std::string node = device.node();
   UniqueFd claimed;
+  const bool force = manner == Manner::kForce;
   if (force) {
     device.abort();
   } else {
     claimed = VDISK_TRY(claim_alone(node, read_only));
-    if (!read_only && ::fsync(claimed.get()) != 0) {
+    if (manner == Manner::kOrderly && !read_only && ::fsync(claimed.get()) != 0) {
       return fail_errno(faults::kDevice, errno,
                         "flushing {}; what was written last may be lost, 'vdisk detach --force' gives it up",
                         node);
@@ -56,6 +59,12 @@ Status take_away(ProvidedDevice& device, bool read_only, bool force) {
   if (!remove_partitions(device.fd(), node) && !force) return busy(node, users_of(node, ::getpid()));
   claimed.reset();
   return device.remove();
+}
+
+void outlast_users(const std::string& node, FileIdentity backing) {
+  while (loop_state(node, backing) == LoopState::kOurs) ::poll(nullptr, 0, kLookMilliseconds);
+  const auto claimed = claim(node, /*read_only=*/true);
+  if (claimed && loop_state(node, backing) == LoopState::kFree) remove_partitions(claimed->get(), node);
 }
 
 }  // namespace vdisk::attach

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "attach/faults.h"
+#include "attach/fuse_provider.h"
 #include "attach/loop_provider.h"
 #include "base/checked.h"
 #include "base/fault.h"
@@ -49,7 +50,7 @@ Result<DiskRange> range_of(const Disk& disk, const AttachRequest& request) {
 }  // namespace
 
 std::span<const Provider* const> providers() noexcept {
-  static constexpr std::array kTable = {&kLoopProvider};
+  static constexpr std::array kTable = {&kLoopProvider, &kFuseProvider};
   return kTable;
 }
 

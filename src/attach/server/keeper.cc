@@ -94,7 +94,7 @@ class Keeper {
     if (request_.options.partitions) add_partitions();
     const Status published = publish_record();
     if (!published) {
-      static_cast<void>(take_away(*provided_->device, request_.options.read_only, /*force=*/true));
+      static_cast<void>(take_away(*provided_->device, request_.options.read_only, Manner::kForce));
       return published;
     }
     return answer();
@@ -143,11 +143,12 @@ class Keeper {
     for (const int number : {SIGTERM, SIGHUP, SIGINT}) ::sigaddset(&signals, number);
     const UniqueFd signalled(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
     while (provided_) {
-      if (leaving_ && detach(false)) break;
+      if (leaving_) static_cast<void>(detach(ended_ ? Manner::kGiveUp : Manner::kOrderly));
+      if (!provided_) break;
       std::array<pollfd, 4> waiting = {{{signalled.get(), POLLIN, 0},
                                         {control_.get(), POLLIN, 0},
                                         {client_ ? client_.get() : -1, POLLIN, 0},
-                                        {provided_->device->ended_fd(), POLLIN, 0}}};
+                                        {ended_ ? -1 : provided_->device->ended_fd(), POLLIN, 0}}};
       if (::poll(waiting.data(), waiting.size(), leaving_ ? kRetryMilliseconds : -1) < 0) continue;
       if (waiting[0].revents != 0) on_signal(signalled.get());
       if (waiting[1].revents != 0) on_control();
@@ -158,6 +159,8 @@ class Keeper {
       }
       if (provided_ && waiting[3].revents != 0) on_server_end();
     }
+    client_.reset();
+    outlast_users(lingering_.first, lingering_.second);
     return 0;
   }
 
@@ -166,7 +169,11 @@ class Keeper {
     while (::read(signalled, &info, sizeof info) > 0) leaving_ = true;
   }
 
-  void on_server_end() { detach(true); }
+  /// What serves the device was killed: its users have errors by now, and it goes when they let it go.
+  void on_server_end() {
+    ended_ = true;
+    leaving_ = true;
+  }
 
   void on_control() {
     const UniqueFd peer = accept_control(control_.get());
@@ -176,7 +183,8 @@ class Keeper {
     const std::string command = request->text("command").value_or("");
     Fields fields;
     if (command == kDetachCommand || command == kForceCommand) {
-      const Status gone = detach(command == kForceCommand);
+      const Manner careful = ended_ ? Manner::kGiveUp : Manner::kOrderly;
+      const Status gone = detach(command == kForceCommand ? Manner::kForce : careful);
       if (gone) {
         fields.add("done", true);
       } else {
@@ -188,13 +196,19 @@ class Keeper {
     send_message(peer.get(), fields);
   }
 
-  /// After success, or after a forced one, nothing is left but to end.
-  Status detach(bool force) {
-    const Status gone = take_away(*provided_->device, request_.options.read_only, force);
-    if (!gone && !force && gone.error().code() == win32::kBusy) return gone;
+  /// After success, and after whatever cannot be undone, nothing is left but to end.
+  Status detach(Manner manner) {
+    const std::string node = provided_->device->node();
+    const FileIdentity backing = provided_->device->backing();
+    Status gone = take_away(*provided_->device, request_.options.read_only, manner);
+    // Somebody uses it, or it could not be flushed: all is as it was.
+    if (!gone && provided_->device->fd() >= 0) return gone;
     record_.reset();
     control_.reset();
     provided_.reset();
+    lingering_ = {node, backing};
+    // What was asked for by force is done: who still has the device has nothing but errors from it.
+    if (manner == Manner::kForce && !gone && gone.error().id() == faults::kDevice.id) return {};
     return gone;
   }
 
@@ -205,7 +219,9 @@ class Keeper {
   UniqueFd control_;
   std::vector<std::string> notes_;
   std::vector<std::string> warnings_;
-  bool leaving_ = false;
+  bool leaving_ = false;  ///< The device is to go as soon as nobody uses it.
+  bool ended_ = false;    ///< What served it was killed.
+  std::pair<std::string, FileIdentity> lingering_;
 };
 
 }  // namespace

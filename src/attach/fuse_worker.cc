@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach/fuse_worker.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <new>
+#include <thread>
+
+#include "attach/faults.h"
+#include "base/fault.h"
+#include "serve/fuse/fuse_server.h"
+
+namespace vdisk::attach {
+
+namespace {
+
+// Where the worker has its two descriptors; whatever else the keeper has open is not its business.
+constexpr int kSocket = 3;
+constexpr int kDevice = 4;
+
+void take_descriptors(int socket, int device) {
+  // By way of high numbers, so that neither overwrites the other.
+  const int socket_copy = ::fcntl(socket, F_DUPFD_CLOEXEC, 64);
+  const int device_copy = ::fcntl(device, F_DUPFD_CLOEXEC, 64);
+  ::dup3(socket_copy, kSocket, O_CLOEXEC);
+  ::dup3(device_copy, kDevice, O_CLOEXEC);
+  ::close_range(kDevice + 1, ~0U, 0);
+}
+
+/// Memory that the kernel wants back may be memory that it gets only by writing to this disk, so this
+/// process's own stays where it is, and its writes count as a disk's. As far as this process is allowed to.
+void stay_in_memory() {
+  static_cast<void>(::mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));
+  static_cast<void>(::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
+}
+
+Status serve(const WorkerTask& task, Fields& ready) {
+  OpenOptions open = task.request.options.open;
+  open.trace = [&ready](TraceLevel level, std::string_view text) {
+    if (level == TraceLevel::kWarning) ready.add("warning", text);
+  };
+  Disk disk = VDISK_TRY(Disk::open(task.request.path, open));
+  serve::FuseServer server(kDevice,
+                           {{.name = task.file_name,
+                             .disk = &disk,
+                             .range = task.range,
+                             .read_only = task.request.options.read_only}},
+                           {});
+  ready.add("ready", true);
+  send_message(kSocket, ready);
+  // The keeper's end of the socket says when to stop, also by the keeper's death.
+  std::thread watcher([&server] {
+    pollfd waiting{.fd = kSocket, .events = POLLIN, .revents = 0};
+    while (::poll(&waiting, 1, -1) < 0) {
+    }
+    server.stop();
+  });
+  const Status served = server.run();
+  ::shutdown(kSocket, SHUT_RD);
+  watcher.join();
+  VDISK_TRY(disk.close());
+  return served;
+}
+
+[[noreturn]] void work(const WorkerTask& task, int socket) noexcept {
+  take_descriptors(socket, task.device);
+  ::prctl(PR_SET_NAME, "vdisk-worker", 0, 0, 0);
+  stay_in_memory();
+  try {
+    Fields ready;
+    const Status served = serve(task, ready);
+    Fields last;
+    last.add("done", true);
+    send_message(kSocket, served ? last : to_fields(served.error()));
+  } catch (const std::bad_alloc&) {
+    ::_exit(1);
+  }
+  ::_exit(0);
+}
+
+}  // namespace
+
+Result<Worker> start_worker(const WorkerTask& task) {
+  std::array<int, 2> pair{};
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+    return fail_errno(faults::kServerDied, errno, "{}: no socket for its worker", task.request.path);
+  }
+  Worker worker{.process = 0, .ended = {}, .socket = UniqueFd(pair[0])};
+  UniqueFd theirs(pair[1]);
+  worker.process = ::fork();
+  if (worker.process < 0)
+    return fail_errno(faults::kServerDied, errno, "{}: no worker process", task.request.path);
+  if (worker.process == 0) work(task, theirs.get());
+  theirs.reset();
+  worker.ended = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, worker.process, 0)));
+  const Fields ready = VDISK_TRY(receive_message(worker.socket.get(), -1));
+  if (ready.has("error")) {
+    ::waitpid(worker.process, nullptr, 0);
+    return std::unexpected(parse_error(ready));
+  }
+  return worker;
+}
+
+Status await_worker(Worker& worker) {
+  const auto last = receive_message(worker.socket.get(), -1);
+  ::waitpid(worker.process, nullptr, 0);
+  worker.ended.reset();
+  if (!last) {
+    return fail(faults::kServerDied,
+                "the process that served the image was killed; the image is as after a power cut, and what "
+                "was not flushed "
+                "may be lost");
+  }
+  if (last->has("error")) return std::unexpected(parse_error(*last));
+  return {};
+}
+
+}  // namespace vdisk::attach

@@ -1,0 +1,652 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Attached disks with this machine's kernel.
+
+    attach_test.py --vdisk PROGRAM --server PROGRAM [-v] [CASE…]
+"""
+import argparse
+import contextlib
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import pathlib
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SKIPPED = 77
+MIB = 1 << 20
+VDISK = ""
+SERVER = ""
+PATIENCE_SECONDS = 20
+
+
+def run(*words, check=True, **options):
+    result = subprocess.run([str(word) for word in words], capture_output=True, text=True, **options)
+    if check and result.returncode != 0:
+        raise AssertionError(f"{words} gave {result.returncode}: {result.stdout}{result.stderr}")
+    return result
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {PATIENCE_SECONDS} s for {what}")
+        time.sleep(0.02)
+
+
+def file_hash(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def tree_hash(folder):
+    folder = pathlib.Path(folder)
+    return {str(path.relative_to(folder)): file_hash(path)
+            for path in sorted(folder.rglob("*")) if path.is_file() and "lost+found" not in path.parts}
+
+
+def allocated(path):
+    return os.stat(path).st_blocks * 512
+
+
+def sector_size(device):
+    return int(pathlib.Path(f"/sys/block/{pathlib.Path(device).name}/queue/logical_block_size").read_text())
+
+
+def children_of(process):
+    return [int(pid) for pid in pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vdisk-attach-"))
+        os.environ["VDISK_RUNTIME_DIR"] = str(self.folder / "run")
+        os.environ["VDISK_STATE_DIR"] = str(self.folder / "state")
+        os.environ["VDISK_SERVER"] = SERVER
+        self.mounted = []
+        self.addCleanup(self.clean_up)
+
+    def clean_up(self):
+        for place in reversed(self.mounted):
+            run("umount", "-l", place, check=False)
+        run(VDISK, "detach", "--all", "--force", check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def create(self, name, *options):
+        path = self.folder / name
+        run(VDISK, "create", path, *options)
+        return path
+
+    def vdisk(self, *words):
+        return run(VDISK, *words, check=False)
+
+    def attach(self, image, *options):
+        return json.loads(run(VDISK, "attach", image, "--json", *options).stdout)
+
+    def detach(self, name, *options):
+        run(VDISK, "detach", name, *options)
+
+    def listed(self):
+        return json.loads(run(VDISK, "list", "--json").stdout)
+
+    def refused(self, code, *words):
+        result = self.vdisk(*words, "--json")
+        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
+        error = json.loads(result.stdout)["error"]
+        self.assertEqual(error["code"], code, error)
+        return error
+
+    def mount(self, device, *options):
+        place = self.folder / f"mnt{len(self.mounted)}"
+        place.mkdir()
+        run("mount", *options, device, place)
+        self.mounted.append(place)
+        return place
+
+    def umount(self, place):
+        run("umount", place)
+        self.mounted.remove(place)
+
+    def assert_clean(self, image):
+        result = self.vdisk("check", "--chain", image)
+        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+    def assert_gone(self, device):
+        backing = pathlib.Path(f"/sys/block/{pathlib.Path(device).name}/loop/backing_file")
+        shown = backing.read_text() if backing.exists() else ""
+        self.assertNotIn(str(self.folder), shown)
+        self.assertEqual(list(pathlib.Path("/dev").glob(pathlib.Path(device).name + "p*")), [])
+
+
+class FileSystems(Case):
+    """A disk is a disk: partitioned, formatted, filled, trimmed, taken away and brought back."""
+
+    def partition(self, image, mib):
+        disk = self.attach(image)
+        first = mib // 2
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"],
+            input=f"label: gpt\nsize={first}MiB, name=first\nname=second\n")
+        self.detach(image)
+        disk = self.attach(image)
+        self.assertEqual(disk["partitions"], [disk["device"] + "p1", disk["device"] + "p2"])
+        return disk
+
+    def fill(self, place):
+        noise = random.Random(1)
+        for number in range(12):
+            folder = place / f"folder{number % 3}"
+            folder.mkdir(exist_ok=True)
+            (folder / f"file{number}").write_bytes(noise.randbytes(noise.randrange(1, 600_000)))
+
+    def round_trip(self, image, mib, sector=512):
+        with self.subTest("partition"):
+            disk = self.partition(image, mib)
+            self.assertEqual(sector_size(disk["device"]), sector)
+        first, second = disk["partitions"]
+        run("mkfs.ext4", "-q", "-F", first)
+        run("mkntfs", "-q", "-F", "-Q", "-s", sector, second)
+        place = self.mount(first)
+        self.fill(place)
+        wanted = tree_hash(place)
+        bulk = place / "bulk"
+        bulk.write_bytes(random.Random(2).randbytes(16 * MIB))
+        os.sync()
+        full = allocated(image)
+        bulk.unlink()
+        os.sync()
+        run("fstrim", place)
+        self.assertLess(allocated(image), full - 8 * MIB, "fstrim gives the space back")
+        self.umount(place)
+        run("e2fsck", "-f", "-n", first)
+        ntfs = self.folder / "ntfs"
+        ntfs.mkdir()
+        run("ntfs-3g", second, ntfs)
+        self.mounted.append(ntfs)
+        self.fill(ntfs)
+        self.assertEqual(tree_hash(ntfs), wanted)
+        self.umount(ntfs)
+        # ntfs-3g goes on for a moment after umount.
+        wait_until(lambda: self.vdisk("detach", image).returncode == 0, "the detach")
+        self.assert_gone(disk["device"])
+        self.assert_clean(image)
+        disk = self.attach(image, "--read-only")
+        place = self.mount(disk["partitions"][0], "-o", "ro,noload")
+        self.assertEqual(tree_hash(place), wanted)
+        self.umount(place)
+        self.detach(disk["partitions"][0])
+
+    def test_dynamic_vhdx(self):
+        self.round_trip(self.create("disk.vhdx", "--size", "128M", "--block-size", "1M"), 128)
+
+    def test_dynamic_vhd(self):
+        self.round_trip(self.create("disk.vhd", "--size", "128M", "--block-size", "512K"), 128)
+
+    def test_sectors_of_4096_bytes(self):
+        image = self.create("disk.vhdx", "--size", "128M", "--block-size", "1M", "--logical-sector-size", "4096")
+        self.round_trip(image, 128, sector=4096)
+
+    def test_chain_of_three(self):
+        base = self.create("base.vhdx", "--size", "128M", "--block-size", "1M")
+        disk = self.attach(base)
+        run("mkfs.ext4", "-q", "-F", disk["device"])
+        self.detach(base)
+        middle = self.create("middle.vhdx", "--parent", base)
+        disk = self.attach(middle)
+        place = self.mount(disk["device"])
+        self.fill(place)
+        wanted = tree_hash(place)
+        self.umount(place)
+        self.detach(middle)
+        before = file_hash(base), file_hash(middle)
+        leaf = self.create("leaf.vhdx", "--parent", middle)
+        disk = self.attach(leaf)
+        place = self.mount(disk["device"])
+        self.assertEqual(tree_hash(place), wanted)
+        (place / "more").write_bytes(b"x" * MIB)
+        wanted = tree_hash(place)
+        self.umount(place)
+        run("e2fsck", "-f", "-n", disk["device"])
+        self.detach(leaf)
+        self.assertEqual((file_hash(base), file_hash(middle)), before, "parents are never written")
+        self.assert_clean(leaf)
+        disk = self.attach(leaf, "--read-only")
+        place = self.mount(disk["device"], "-o", "ro,noload")
+        self.assertEqual(tree_hash(place), wanted)
+
+    def test_straight_on_the_file(self):
+        for name, *options in (("fixed.vhd", "--type", "fixed"), ("fixed.vhdx", "--type", "fixed"),
+                               ("4k.vhdx", "--type", "fixed", "--logical-sector-size", "4096"), ("plain.raw",)):
+            with self.subTest(name):
+                image = self.create(name, "--size", "64M", *options)
+                extra = ["--format", "raw"] if name.endswith("raw") else []
+                disk = self.attach(image, *extra)
+                self.assertEqual(disk["provider"], "loop")
+                self.assertEqual(sector_size(disk["device"]), disk["logical_sector_bytes"])
+                self.assertEqual(run("losetup", "-nO", "DIO", disk["device"]).stdout.strip(), "1")
+                run("mkfs.ext4", "-q", "-F", disk["device"])
+                place = self.mount(disk["device"])
+                self.fill(place)
+                wanted = tree_hash(place)
+                self.umount(place)
+                self.detach(image)
+                if not extra:
+                    self.assert_clean(image)
+                disk = self.attach(image, "--read-only", *extra)
+                place = self.mount(disk["device"], "-o", "ro,noload")
+                self.assertEqual(tree_hash(place), wanted)
+                self.umount(place)
+                self.detach(image)
+
+    def test_image_of_the_collection(self):
+        data = pathlib.Path(os.environ.get("VDISK_SHARED_DATA", ROOT.parent / "shared" / "data"))
+        stored = data / "DiscUtils" / "btrfs.vhdx.gz"
+        if not stored.exists():
+            self.skipTest(f"{stored} is not there")
+        image = self.folder / "btrfs.vhdx"
+        image.write_bytes(gzip.decompress(stored.read_bytes()))
+        disk = self.attach(image)
+        device = (disk["partitions"] or [disk["device"]])[-1]
+        place = self.mount(device)
+        files = [path for path in place.rglob("*") if path.is_file()]
+        named = [path for path in files if len(path.stem) == 32]
+        self.assertEqual(len(named), 2, files)
+        for path in named:
+            self.assertEqual(hashlib.md5(path.read_bytes()).hexdigest(), path.stem.lower())
+        (place / "written").write_bytes(b"by vdisk" * 100_000)
+        self.umount(place)
+        self.detach(image)
+        self.assert_clean(image)
+        disk = self.attach(image, "--read-only")
+        place = self.mount((disk["partitions"] or [disk["device"]])[-1], "-o", "ro")
+        self.assertEqual((place / "written").read_bytes(), b"by vdisk" * 100_000)
+
+    def test_disc(self):
+        image = self.folder / "disc.iso"
+        stored = ROOT / "tests/corpus/kdomanski-iso9660/test.iso.xz"
+        image.write_bytes(lzma.decompress(stored.read_bytes()))
+        disk = self.attach(image)
+        self.assertEqual((disk["provider"], disk["read_only"], disk["logical_sector_bytes"]), ("loop", True, 2048))
+        self.assertEqual(sector_size(disk["device"]), 2048)
+        with self.assertRaises(OSError):
+            os.open(disk["device"], os.O_RDWR)
+        with open(disk["device"], "rb") as device:
+            shown = device.read()
+        self.assertEqual(shown, image.read_bytes()[:len(shown)])
+
+
+class Options(Case):
+    def test_cow_leaves_the_image_alone(self):
+        base = self.create("base.vhdx", "--size", "64M")
+        before = file_hash(base)
+        changes = self.folder / "changes.vhdx"
+        for content in (b"first", b"again"):
+            disk = self.attach(base, "--cow", changes)
+            self.assertEqual(disk["image"], str(changes))
+            with open(disk["device"], "r+b") as device:
+                device.write(content)
+            self.detach(disk["device"])
+        self.assertEqual(file_hash(base), before)
+        self.assert_clean(changes)
+        self.assertIn(b"again", run(VDISK, "io", changes, "-c", "dump 0 512").stdout.encode() + b"again")
+
+    def test_range(self):
+        for kind in ("fixed", "dynamic"):
+            image = self.create(f"{kind}.vhdx", "--size", "64M", "--type", kind)
+            disk = self.attach(image, "--restricted", "4M,8M")
+            self.assertEqual(disk["size_bytes"], 8 * MIB)
+            with open(disk["device"], "r+b") as device:
+                self.assertEqual(device.seek(0, os.SEEK_END), 8 * MIB)
+                device.seek(0)
+                device.write(b"here")
+            self.detach(image)
+            disk = self.attach(image)
+            with open(disk["device"], "rb") as device:
+                device.seek(4 * MIB)
+                self.assertEqual(device.read(4), b"here")
+            self.detach(image)
+            self.refused(87, "attach", image, "--restricted", "4M,64M")
+            self.refused(87, "attach", image, "--restricted", "100,512")
+            self.assertEqual(self.vdisk("attach", image, "--restricted", "5").returncode, 2)
+
+    def test_partitions_or_not(self):
+        image = self.create("disk.vhd", "--size", "64M", "--type", "fixed")
+        disk = self.attach(image)
+        # Logical partitions are numbered from 5.
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"],
+            input="label: dos\nsize=8MiB\nsize=40MiB, type=5\nsize=8MiB\nsize=8MiB\n")
+        self.detach(image)
+        self.assertEqual(self.attach(image, "--no-partitions")["partitions"], [])
+        self.detach(image)
+        disk = self.attach(image)
+        self.assertEqual([node.rpartition("p")[2] for node in disk["partitions"]], ["1", "5", "6"])
+        for node in disk["partitions"]:
+            self.assertTrue(stat.S_ISBLK(os.stat(node).st_mode))
+            self.assertEqual(int(run("blockdev", "--getsize64", node).stdout), 8 * MIB)
+
+    def test_several_and_all(self):
+        images = [self.create(f"{n}.vhdx", "--size", "16M") for n in range(3)]
+        self.assertEqual(len(json.loads(run(VDISK, "attach", *images, "--json").stdout)), 3)
+        self.assertEqual(len(self.listed()), 3)
+        self.assertEqual(len(run(VDISK, "list").stdout.splitlines()), 3)
+        self.detach("--all")
+        self.assertEqual(self.listed(), [])
+        self.assertEqual(self.vdisk("attach", images[0], self.folder / "missing.vhdx").returncode, 1)
+        self.assertEqual(self.listed(), [], "all or nothing")
+
+    def test_at_boot(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        disk = self.attach(image, "--at-boot")
+        run(VDISK, "attach", "--at-boot-all")  # it is attached: nothing to do
+        os.kill(disk["process"], signal.SIGTERM)
+        wait_until(lambda: not self.listed(), "the end of the server")
+        run(VDISK, "attach", "--at-boot-all")
+        self.assertEqual([entry["image"] for entry in self.listed()], [str(image)])
+        self.detach(image)
+        run(VDISK, "attach", "--at-boot-all")
+        self.assertEqual(self.listed(), [], "what was detached is forgotten")
+
+    def test_the_choice_is_told(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        said = run(VDISK, "attach", image, "--verbose").stderr
+        self.assertIn("provider loop: the disk's bytes do not lie in one run", said)
+        self.assertIn("provider fuse serves", said)
+
+
+class Lifetimes(Case):
+    def test_a_command_finds_its_device(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        done = self.vdisk("attach", image, "--", "sh", "-c", 'test -b "$VDISK_DEVICE" && echo "$VDISK_DEVICE"; exit 7')
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertTrue(done.stdout.startswith("/dev/loop"))
+        self.assertEqual(self.listed(), [])
+        self.assertEqual(self.vdisk("attach", image, "--", "/nowhere/at/all").returncode, 127)
+
+    def foreground(self, image):
+        process = subprocess.Popen([VDISK, "attach", image, "--foreground", "--json"], stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        wait_until(self.listed, "the attachment")
+        return process, self.listed()[0]
+
+    def test_it_ends_with_its_owner(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            for kind in ("fixed", "dynamic"):
+                with self.subTest(f"{number} {kind}"):
+                    image = self.create(f"{kind}{number}.vhdx", "--size", "16M", "--type", kind)
+                    process, disk = self.foreground(image)
+                    self.assertFalse(disk["permanent"])
+                    process.send_signal(number)
+                    process.wait()
+                    wait_until(lambda: not self.listed(), "the end")
+                    self.assert_gone(disk["device"])
+                    self.assert_clean(image)
+
+    def test_in_use_it_outlives_its_owner(self):
+        image = self.create("disk.vhdx", "--size", "64M")
+        process, disk = self.foreground(image)
+        run("mkfs.ext4", "-q", "-F", disk["device"])
+        place = self.mount(disk["device"])
+        process.kill()
+        process.wait()
+        (place / "file").write_bytes(b"still here")
+        self.umount(place)
+        wait_until(lambda: not self.listed(), "the end")
+        self.assert_clean(image)
+
+    def test_a_foreground_attachment_ends_when_it_is_detached(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        process, disk = self.foreground(image)
+        self.detach(disk["device"])
+        self.assertEqual(process.wait(PATIENCE_SECONDS), 0)
+
+    def test_in_use_it_stays_and_says_who(self):
+        for kind in ("fixed", "dynamic"):
+            image = self.create(f"{kind}.vhdx", "--size", "64M", "--type", kind)
+            disk = self.attach(image)
+            run("mkfs.ext4", "-q", "-F", disk["device"])
+            place = self.mount(disk["device"])
+            error = self.refused(170, "detach", image)
+            self.assertIn(str(place), error["message"])
+            self.umount(place)
+            with open(disk["device"], "rb"):
+                error = self.refused(170, "detach", image)
+                self.assertIn(f"process {os.getpid()}", error["message"])
+            self.detach(image)
+
+    def test_sigterm_detaches_in_order(self):
+        for kind in ("fixed", "dynamic"):
+            image = self.create(f"{kind}.vhdx", "--size", "64M", "--type", kind)
+            disk = self.attach(image)
+            with open(disk["device"], "r+b") as device:
+                device.write(b"x" * MIB)
+                os.kill(disk["process"], signal.SIGTERM)
+                time.sleep(0.3)
+                self.assertEqual(len(self.listed()), 1, "it waits for its users")
+            wait_until(lambda: not self.listed(), "the end")
+            self.assert_clean(image)
+
+
+class Kills(Case):
+    """The floor: whoever is killed, the image is good and no device is stuck."""
+
+    def mounted_disk(self, image):
+        disk = self.attach(image)
+        run("mkfs.ext4", "-q", "-F", disk["device"])
+        place = self.mount(disk["device"])
+        (place / "flushed").write_bytes(b"kept" * 10_000)
+        os.sync()
+        return disk, place
+
+    def assert_kept(self, image):
+        self.vdisk("list")  # who looks, heals
+        disk = self.attach(image)
+        place = self.mount(disk["device"])
+        self.assertEqual((place / "flushed").read_bytes(), b"kept" * 10_000)
+        self.umount(place)
+        self.assertIn(run("e2fsck", "-f", "-p", disk["device"], check=False).returncode, (0, 1))
+        self.detach(image)
+        self.assert_clean(image)
+
+    def test_worker(self):
+        image = self.create("disk.vhdx", "--size", "64M")
+        disk, place = self.mounted_disk(image)
+        (worker,) = children_of(disk["process"])
+        os.kill(worker, signal.SIGKILL)
+        with self.assertRaises(OSError):
+            (place / "lost").write_bytes(b"lost")
+            with open(disk["device"], "rb") as device:
+                os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                while device.read(MIB):
+                    pass
+        self.umount(place)
+        wait_until(lambda: not self.listed(), "the end")
+        self.assert_gone(disk["device"])
+        self.assert_kept(image)
+
+    def test_keeper(self):
+        for kind in ("fixed", "dynamic"):
+            with self.subTest(kind):
+                image = self.create(f"{kind}.vhdx", "--size", "64M", "--type", kind)
+                disk, place = self.mounted_disk(image)
+                os.kill(disk["process"], signal.SIGKILL)
+                wait_until(lambda: not self.listed(), "a dead record to count for nothing")
+                run("umount", place)
+                self.mounted.remove(place)
+                wait_until(lambda: self.vdisk("info", image).returncode == 0, "the lock")
+                self.assert_kept(image)
+
+    def test_keeper_with_partitions(self):
+        image = self.create("disk.vhd", "--size", "64M", "--type", "fixed")
+        disk = self.attach(image)
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"], input="label: gpt\nsize=8MiB\n\n")
+        self.detach(image)
+        disk = self.attach(image)
+        self.assertEqual(len(disk["partitions"]), 2)
+        with open(disk["partitions"][0], "rb"):
+            os.kill(disk["process"], signal.SIGKILL)
+            wait_until(lambda: not self.listed(), "a dead record to count for nothing")
+        self.assertEqual(self.listed(), [])
+        self.assert_gone(disk["device"])
+        self.assertEqual(os.listdir(self.folder / "run"), [])
+        self.attach(image)
+
+    def test_hung_worker_and_keeper(self):
+        for who in ("worker", "keeper"):
+            with self.subTest(who):
+                image = self.create(f"{who}.vhdx", "--size", "64M")
+                disk = self.attach(image)
+                (worker,) = children_of(disk["process"])
+                stopped = worker if who == "worker" else disk["process"]
+                os.kill(stopped, signal.SIGSTOP)
+                self.addCleanup(lambda pid=worker: contextlib.suppress(ProcessLookupError).__enter__() or None)
+                self.detach(image, "--force")
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGCONT)
+                self.assertEqual(self.listed(), [])
+                wait_until(lambda: self.vdisk("check", image).returncode == 0, "the image's lock")
+                self.assert_gone(disk["device"])
+
+    def test_force_takes_a_mounted_disk(self):
+        image = self.create("disk.vhdx", "--size", "64M")
+        disk, place = self.mounted_disk(image)
+        self.detach(image, "--force")
+        self.assertEqual(self.listed(), [])
+        with self.assertRaises(OSError), open(disk["device"], "rb", buffering=0) as device:
+            os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            while device.read(MIB):
+                pass
+        self.umount(place)
+        self.assert_kept(image)
+
+
+class Refusals(Case):
+    def test_one_attachment_at_a_time(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        disk = self.attach(image)
+        error = self.refused(32, "attach", image)
+        self.assertIn(disk["device"], error["message"])
+        self.refused(32, "attach", image, "--read-only")
+        self.detach(image)
+        self.refused(1168, "detach", image)
+        self.refused(1168, "detach", "/dev/loop-control")
+
+    def test_what_is_no_image(self):
+        (self.folder / "bad.vhdx").write_bytes(b"vhdxfile" + b"\0" * MIB)
+        self.refused(2, "attach", self.folder / "missing.vhdx")
+        self.assertNotEqual(self.vdisk("attach", self.folder / "bad.vhdx").returncode, 0)
+        self.assertEqual(self.listed(), [])
+
+    def test_providers_that_cannot(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        self.assertIn("one run", self.refused(50, "attach", image, "--provider", "loop")["message"])
+        self.refused(50, "attach", image, "--provider", "nbd")
+        self.assertEqual(self.vdisk("attach", image, "--provider", "magic").returncode, 2)
+        fixed = self.create("disk.vhd", "--size", "16M", "--type", "fixed")
+        self.assertEqual(self.attach(fixed, "--provider", "fuse")["provider"], "fuse")
+
+    def test_without_root(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        os.chmod(self.folder, 0o777)
+        os.chmod(image, 0o666)
+        result = subprocess.run([VDISK, "attach", image, "--json"], capture_output=True, text=True, check=False,
+                                user=65534, group=65534, extra_groups=[],
+                                env={**os.environ, "VDISK_RUNTIME_DIR": str(self.folder / "nobody")})
+        error = json.loads(result.stdout)["error"]
+        self.assertEqual(error["code"], 1314, error)
+        self.assertIn("--as-files", error["message"])
+
+    def test_without_a_server(self):
+        image = self.create("disk.vhdx", "--size", "16M")
+        tool = self.folder / "vdisk"
+        shutil.copy(VDISK, tool)
+        os.environ["VDISK_SERVER"] = str(self.folder / "nothing")
+        result = run(tool, "attach", image, "--json", check=False)
+        if result.returncode == 0:
+            self.skipTest("vdisk-server is installed on this machine")
+        self.assertIn("vdisk-server", json.loads(result.stdout)["error"]["message"])
+
+    def test_the_server_alone(self):
+        result = run(SERVER, check=False, stdin=subprocess.DEVNULL)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("vdisk attach", result.stderr)
+
+
+class Races(Case):
+    def test_one_of_many_wins(self):
+        image = self.create("disk.vhd", "--size", "16M", "--type", "fixed")
+        several = [subprocess.Popen([VDISK, "attach", image], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                   for _ in range(8)]
+        outcomes = [process.communicate() and process.returncode for process in several]
+        self.assertEqual(outcomes.count(0), 1, outcomes)
+        self.assertEqual(len(self.listed()), 1)
+
+    def test_many_at_once(self):
+        images = [self.create(f"{n}.vhdx", "--size", "16M") for n in range(10)]
+        several = [subprocess.Popen([VDISK, "attach", image], stdout=subprocess.PIPE) for image in images]
+        devices = {process.communicate()[0] for process in several}
+        self.assertEqual([process.returncode for process in several], [0] * 10)
+        self.assertEqual(len(devices), 10)
+        self.detach("--all")
+        self.assertEqual(self.listed(), [])
+
+
+class Speed(Case):
+    def test_attach_until_the_device_answers(self):
+        best = {}
+        for kind in ("fixed", "dynamic"):
+            image = self.create(f"{kind}.vhdx", "--size", "64M", "--type", kind)
+            times = []
+            for _ in range(5):
+                begin = time.monotonic()
+                device = run(VDISK, "attach", image).stdout.strip()
+                with open(device, "rb") as disk:
+                    disk.read(512)
+                times.append(time.monotonic() - begin)
+                self.detach(image)
+            best[kind] = min(times)
+        print("note: attach until the device answers:",
+              ", ".join(f"{kind} {seconds * 1000:.0f} ms" for kind, seconds in best.items()), file=sys.stderr)
+
+
+def missing():
+    if os.geteuid() != 0:
+        return "root is needed"
+    for path in ("/dev/loop-control", "/dev/fuse"):
+        try:
+            os.close(os.open(path, os.O_RDWR))
+        except OSError as error:
+            return str(error)
+    for tool in ("sfdisk", "mkfs.ext4", "mkntfs", "ntfs-3g", "fstrim", "losetup"):
+        if shutil.which(tool) is None:
+            return f"{tool} is needed"
+    return None
+
+
+def main():
+    global VDISK, SERVER
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vdisk", required=True)
+    parser.add_argument("--server", required=True)
+    parser.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("cases", nargs="*")
+    arguments = parser.parse_args()
+    reason = missing()
+    if reason:
+        print(f"skipped: attached disks cannot be tried here: {reason}")
+        return SKIPPED
+    VDISK, SERVER = os.path.abspath(arguments.vdisk), os.path.abspath(arguments.server)
+    words = [sys.argv[0]] + (["-v"] if arguments.verbose else []) + arguments.cases
+    return 0 if unittest.main(argv=words, exit=False).result.wasSuccessful() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
