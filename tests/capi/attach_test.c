@@ -1,69 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* AttachVirtualDisk, DetachVirtualDisk and the calls about attached disks as tables (virtdisk-api.md 2, 3.3
  * to 3.7), over attachments without devices. argv[1] is the folder that make_images filled. */
-#include <stdint.h>
-
+#include "calls.h"
 #include "check.h"
 #include "fake_attachments.h"
 
-#define GET_INFO VIRTUAL_DISK_ACCESS_GET_INFO
-#define DETACH VIRTUAL_DISK_ACCESS_DETACH
-#define ATTACH_RO VIRTUAL_DISK_ACCESS_ATTACH_RO
-#define ATTACH_RW VIRTUAL_DISK_ACCESS_ATTACH_RW
-#define METAOPS VIRTUAL_DISK_ACCESS_METAOPS
-#define READ VIRTUAL_DISK_ACCESS_READ
-#define ALL VIRTUAL_DISK_ACCESS_ALL
-#define READ_ONLY ATTACH_VIRTUAL_DISK_FLAG_READ_ONLY
-#define PERMANENT ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME
-#define RAW ATTACH_VIRTUAL_DISK_FLAG_NO_LOCAL_HOST
-
-/* How an image is opened: version 1 with a mask and a depth, or version 2 or 3 with two booleans. */
-struct way {
-  ULONG version, mask, depth;
-  BOOL get_info_only, read_only;
-};
-#define V1(mask) {1, (mask), 1, FALSE, FALSE}
-static const struct way v2 = {2, 0, 0, FALSE, FALSE};
-static const struct way v2_read_only = {2, 0, 0, FALSE, TRUE};
-static const struct way all = V1(ALL);
-
-static DWORD open_as(const char* name, struct way way, ULONG flags, HANDLE* handle) {
-  VIRTUAL_STORAGE_TYPE type = storage_type(VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN);
-  OPEN_VIRTUAL_DISK_PARAMETERS parameters = parameters_of(way.version, 0);
-  *handle = NULL;
-  if (way.version == 1) {
-    parameters.Version1.RWDepth = way.depth;
-  } else {
-    parameters.Version2.GetInfoOnly = way.get_info_only; /* version 3 begins in the same way */
-    parameters.Version2.ReadOnly = way.read_only;
-  }
-  return OpenVirtualDisk(&type, image(name), (VIRTUAL_DISK_ACCESS_MASK)way.mask,
-                         (OPEN_VIRTUAL_DISK_FLAG)flags, &parameters, handle);
-}
-
-static HANDLE opened(const char* name, struct way way) {
-  HANDLE handle;
-  CHECK_CODE(open_as(name, way, 0, &handle), 0);
-  return handle;
-}
-
-static DWORD attach(HANDLE handle, ULONG flags) {
-  return AttachVirtualDisk(handle, NULL, (ATTACH_VIRTUAL_DISK_FLAG)flags, 0, NULL, NULL);
-}
-static DWORD detach(HANDLE handle) { return DetachVirtualDisk(handle, DETACH_VIRTUAL_DISK_FLAG_NONE, 0); }
-static void close(HANDLE handle) { CHECK(CloseHandle(handle) == TRUE); }
-
-static DWORD query(HANDLE handle, ULONG version, GET_VIRTUAL_DISK_INFO* info) {
-  ULONG size = sizeof *info;
-  memset(info, 0xEE, sizeof *info);
-  info->Version = (GET_VIRTUAL_DISK_INFO_VERSION)version;
-  return GetVirtualDiskInformation(handle, &size, info, NULL);
-}
-static int is_loaded(HANDLE handle) {
-  GET_VIRTUAL_DISK_INFO info;
-  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_IS_LOADED, &info), 0);
-  return info.IsLoaded;
-}
 static DWORD device_of(HANDLE handle, wchar_t* path, ULONG size) {
   return GetVirtualDiskPhysicalPath(handle, &size, path);
 }
@@ -80,7 +21,7 @@ static void check_rights(struct way way, int may_attach_ro, int may_attach_rw, i
     CHECK_CODE(device_of(handle, path, sizeof path), !may_ask ? 5 : may ? 0 : 55);
     CHECK_CODE(detach(handle), !may_detach ? 5 : may ? 0 : 1168);
     CHECK(fake_count() == (may && !may_detach));
-    close(handle);
+    close_handle(handle);
     CHECK(fake_count() == 0);
   }
 }
@@ -149,7 +90,7 @@ static void attach_arguments(void) {
   CHECK_CODE(AttachVirtualDisk(handle, NULL, ATTACH_VIRTUAL_DISK_FLAG_NONE, 1, NULL, NULL), 87);
   CHECK_CODE(DetachVirtualDisk(handle, (DETACH_VIRTUAL_DISK_FLAG)1, 0), 87);
   CHECK_CODE(DetachVirtualDisk(handle, DETACH_VIRTUAL_DISK_FLAG_NONE, 1), 87);
-  close(handle);
+  close_handle(handle);
   /* Not a virtual disk's handle. */
   CHECK_CODE(attach(handle, 0), 87);
   CHECK_CODE(attach(NULL, 0), 87);
@@ -178,7 +119,7 @@ static void restricted_range(void) {
   /* Members beside the flag mean nothing. */
   CHECK_CODE(attach_with(handle, 0, 2, 7, 7), 0);
   CHECK(!fake_last_options().has_range);
-  close(handle);
+  close_handle(handle);
 }
 
 /* An MBR with `count` partitions of 1 MiB each. */
@@ -211,7 +152,7 @@ static void single_partition(void) {
   CHECK_CODE(attach_with(handle, flag | ATTACH_VIRTUAL_DISK_FLAG_RESTRICTED_RANGE, 2, 0, 512), 87);
   write_mbr(handle, 2);
   CHECK_CODE(attach(handle, flag), 87);
-  close(handle);
+  close_handle(handle);
 }
 
 static void contract_levels(void) {
@@ -224,7 +165,7 @@ static void contract_levels(void) {
     CHECK_CODE(attach_and_detach(handle, 0x20, 0), 0);
     CHECK_CODE(attach_and_detach(handle, 0x40, 0), 87);
     CHECK_CODE(VirtdiskSetContract("windows10"), 0);
-    close(handle);
+    close_handle(handle);
   }
 }
 
@@ -235,25 +176,25 @@ static void iso_rules(void) {
   CHECK_CODE(attach(handle, READ_ONLY | RAW), 50);
   CHECK_CODE(attach(handle, READ_ONLY | PERMANENT), 0);
   CHECK(fake_last_options().read_only && !fake_last_options().writable_open);
-  close(handle);
+  close_handle(handle);
   /* As Microsoft's sample detaches an ISO. */
   handle = opened("disc.iso", read);
   CHECK(is_loaded(handle));
   CHECK_CODE(detach(handle), 0);
-  close(handle);
+  close_handle(handle);
 }
 
 static void what_cannot_be_attached(void) {
   HANDLE handle;
   CHECK_CODE(open_as("blank.vhd", all, OPEN_VIRTUAL_DISK_FLAG_BLANK_FILE, &handle), 0);
   CHECK_CODE(attach(handle, 0), 0xC03A001C);
-  close(handle);
+  close_handle(handle);
   CHECK_CODE(open_as("child.vhd", all, OPEN_VIRTUAL_DISK_FLAG_NO_PARENTS, &handle), 0);
   CHECK_CODE(attach(handle, 0), 0xC03A001C);
-  close(handle);
+  close_handle(handle);
   CHECK_CODE(open_as("fixed.vhd", all, OPEN_VIRTUAL_DISK_FLAG_NO_PARENTS, &handle), 0);
   CHECK_CODE(attach(handle, 0), 0);
-  close(handle);
+  close_handle(handle);
 }
 
 static void overlapped_calls_end_at_once(void) {
@@ -265,7 +206,7 @@ static void overlapped_calls_end_at_once(void) {
   CHECK(HasOverlappedIoCompleted(&overlapped) && overlapped.Internal == 0);
   CHECK_CODE(AttachVirtualDisk(handle, NULL, ATTACH_VIRTUAL_DISK_FLAG_NONE, 0, NULL, &overlapped), 32);
   CHECK(HasOverlappedIoCompleted(&overlapped) && overlapped.Internal == 0xC0070020);
-  close(handle);
+  close_handle(handle);
 }
 
 /* ---- Who may come beside an attachment (2, 7 T21 and T22) ---------------------------------------------- */
@@ -297,7 +238,7 @@ static void opens_beside_an_attachment(const char* name) {
   for (int kind = 0; kind < 4; ++kind) {
     HANDLE first = opened(name, v2);
     CHECK_CODE(attach(first, kinds[kind]), 0);
-    if (kinds[kind] & PERMANENT) close(first);
+    if (kinds[kind] & PERMANENT) close_handle(first);
     CHECK(fake_count() == 1);
     for (size_t i = 0; i < sizeof sharing_rows / sizeof *sharing_rows; ++i) {
       const struct sharing_row* row = &sharing_rows[i];
@@ -307,16 +248,16 @@ static void opens_beside_an_attachment(const char* name) {
       if (code != 0) continue;
       int may_attach = row->way.version > 1 ? !row->way.get_info_only : (row->way.mask & ATTACH_RO) != 0;
       CHECK_CODE(attach(second, READ_ONLY), may_attach ? 32 : 5);
-      close(second);
+      close_handle(second);
       CHECK(fake_count() == 1);
     }
     if (!(kinds[kind] & PERMANENT)) {
       CHECK_CODE(attach(first, 0), 32); /* of the same handle */
-      close(first);
+      close_handle(first);
     } else {
       HANDLE last = opened(name, v2);
       CHECK_CODE(detach(last), 0);
-      close(last);
+      close_handle(last);
     }
     CHECK(fake_count() == 0);
   }
@@ -329,22 +270,22 @@ static void attaching_beside_other_handles(void) {
   other = opened("fixed.vhd", metaops);
   CHECK_CODE(open_as("fixed.vhd", attach_ro, 0, &handle), 32);
   CHECK_CODE(open_as("fixed.vhd", all, 0, &handle), 32);
-  close(other);
+  close_handle(other);
   other = opened("fixed.vhd", attach_ro);
   CHECK_CODE(open_as("fixed.vhd", metaops, 0, &handle), 32);
   handle = opened("fixed.vhd", v2_read_only);
   CHECK_CODE(attach(handle, READ_ONLY), 0);
   CHECK(is_loaded(handle));
   CHECK_CODE(attach(other, READ_ONLY), 32);
-  close(handle);
-  close(other);
+  close_handle(handle);
+  close_handle(other);
   other = opened("fixed.vhd", get_info);
   handle = opened("fixed.vhd", attach_ro);
   CHECK_CODE(attach(handle, READ_ONLY), 0);
   CHECK(is_loaded(other));
-  close(handle);
+  close_handle(handle);
   CHECK(!is_loaded(other));
-  close(other);
+  close_handle(other);
 }
 
 /* ---- Lifetime (2) -------------------------------------------------------------------------------------- */
@@ -352,25 +293,25 @@ static void attaching_beside_other_handles(void) {
 static void the_disk_goes_with_the_last_handle(void) {
   HANDLE first = opened("fixed.vhd", v2), second;
   CHECK_CODE(attach(first, 0), 0);
-  close(first);
+  close_handle(first);
   CHECK(fake_count() == 0); /* attach with NONE and close: the disk never appears to stay */
 
   first = opened("fixed.vhd", v2);
   CHECK_CODE(attach(first, 0), 0);
   second = opened("fixed.vhd", v2);
-  close(first);
+  close_handle(first);
   CHECK(fake_count() == 1);
-  close(second);
+  close_handle(second);
   CHECK(fake_count() == 0);
 
   first = opened("fixed.vhd", v2);
   CHECK_CODE(attach(first, PERMANENT), 0);
-  close(first);
+  close_handle(first);
   CHECK(fake_count() == 1);
   second = opened("fixed.vhd", v2);
   CHECK_CODE(detach(second), 0);
   CHECK_CODE(detach(second), 1168);
-  close(second);
+  close_handle(second);
   CHECK(fake_count() == 0);
 }
 
@@ -399,12 +340,12 @@ static void information_while_attached(void) {
   every_class_of_information(handle, TRUE);
   other = opened("child.vhd", v2);
   every_class_of_information(other, TRUE);
-  close(other);
+  close_handle(other);
   CHECK_CODE(detach(handle), 0);
   every_class_of_information(handle, FALSE);
   CHECK_CODE(attach(handle, READ_ONLY), 0); /* and again */
   every_class_of_information(handle, TRUE);
-  close(handle);
+  close_handle(handle);
 }
 
 /* Whoever loses the image gets it back: at once after a failure or its own detach, else with the next call.
@@ -433,7 +374,7 @@ static void the_image_is_taken_back(void) {
   CHECK_CODE(attach(first, 0), 32);
   CHECK(!is_loaded(first));
   CHECK_CODE(detach(first), 1168);
-  close(second);
+  close_handle(second);
   CHECK_CODE(query(first, GET_VIRTUAL_DISK_INFO_SIZE, &info), 0);
 
   CHECK_CODE(attach(first, 0), 0);
@@ -445,7 +386,7 @@ static void the_image_is_taken_back(void) {
   CHECK_CODE(query(first, GET_VIRTUAL_DISK_INFO_SIZE, &info), 0);
   CHECK_CODE(open_as("fixed.vhd", v2, 0, &writer), 32);
   CHECK_CODE(attach(first, 0), 0);
-  close(first);
+  close_handle(first);
   CHECK(fake_count() == 0);
 }
 
@@ -477,7 +418,7 @@ static void physical_path(void) {
   CHECK_CODE(GetVirtualDiskPhysicalPath(handle, &size, NULL), 87);
   CHECK_CODE(GetVirtualDiskPhysicalPath(handle, NULL, path), 87);
   CHECK_CODE(GetVirtualDiskPhysicalPath(NULL, &size, path), 87);
-  close(handle);
+  close_handle(handle);
 }
 
 static void all_attached_paths(void) {
@@ -511,8 +452,8 @@ static void all_attached_paths(void) {
     end += wcslen(end) + 1;
   }
   CHECK(*end == 0 && (ULONG)((end + 1 - paths) * (int)sizeof(wchar_t)) == needed);
-  for (int i = 0; i < 3; ++i) close(handles[i]);
-  close(raw);
+  for (int i = 0; i < 3; ++i) close_handle(handles[i]);
+  close_handle(raw);
 }
 
 /* ---- Dependencies (3.7, 6) ----------------------------------------------------------------------------- */
@@ -562,7 +503,7 @@ static void dependency_arguments(void) {
              0xC03A0015);
   CHECK_CODE(dependencies(folder, 0, 2, sizeof answer, &used), 0); /* nothing lies on it */
   CHECK(used == 8 && answer.info.NumberEntries == 0);
-  close(folder);
+  close_handle(folder);
   CHECK_CODE(dependencies(folder, 0, 1, sizeof answer, &used), 6);
   folder = NULL;
   CHECK_CODE(VirtdiskHandleFromPath(NULL, &folder), 87);
@@ -611,9 +552,9 @@ static void dependencies_of_a_chain(void) {
   folder = object_at(image("."));
   CHECK_CODE(dependencies(folder, 0, 2, sizeof answer, &used), 0);
   CHECK(answer.info.NumberEntries == 2 || answer.info.NumberEntries == 0);
-  close(folder);
+  close_handle(folder);
   CHECK_CODE(detach(handle), 0);
-  close(handle);
+  close_handle(handle);
 }
 
 static void dependencies_of_single_disks(void) {
@@ -635,7 +576,7 @@ static void dependencies_of_single_disks(void) {
   CHECK((entry->DependencyTypeFlags & DEPENDENT_DISK_FLAG_READ_ONLY) != 0);
   CHECK_CODE(dependencies(handle, 0, 2, sizeof answer, &used), 0);
   CHECK(answer.info.NumberEntries == 0);
-  close(handle);
+  close_handle(handle);
 }
 
 /* The volume that the folder of the images lies on stands in for an attached disk. */
@@ -657,8 +598,8 @@ static void dependencies_of_a_volume(void) {
     CHECK(answer.info.NumberEntries == 1); /* the image lies on the volume, too */
     CHECK_CODE(detach(handle), 0);
   }
-  close(handle);
-  close(folder);
+  close_handle(handle);
+  close_handle(folder);
 }
 
 int main(int argc, char** argv) {

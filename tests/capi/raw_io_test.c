@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Disks attached with NO_LOCAL_HOST: ReadFile, WriteFile and FlushFileBuffers on the handle itself
  * (virtdisk-api.md 3.3). argv[1] is the folder that make_images filled. */
+#include "calls.h"
 #include "check.h"
 #include "fake_attachments.h"
 
 #define MIB (1024ULL * 1024)
-#define RAW ATTACH_VIRTUAL_DISK_FLAG_NO_LOCAL_HOST
-#define READ_ONLY ATTACH_VIRTUAL_DISK_FLAG_READ_ONLY
-
 static unsigned char out[1 << 20], in[1 << 20];
 
 static HANDLE open_v2(const char* name, ULONG flags, BOOL read_only) {
-  VIRTUAL_STORAGE_TYPE type = storage_type(VIRTUAL_STORAGE_TYPE_DEVICE_UNKNOWN);
-  OPEN_VIRTUAL_DISK_PARAMETERS parameters = parameters_of(2, 0);
-  HANDLE handle = NULL;
-  parameters.Version2.ReadOnly = read_only;
-  CHECK_CODE(OpenVirtualDisk(&type, image(name), VIRTUAL_DISK_ACCESS_NONE, (OPEN_VIRTUAL_DISK_FLAG)flags,
-                             &parameters, &handle),
-             0);
+  HANDLE handle;
+  CHECK_CODE(open_as(name, read_only ? v2_read_only : v2, flags, &handle), 0);
   return handle;
-}
-
-static DWORD attach(HANDLE handle, ULONG flags) {
-  return AttachVirtualDisk(handle, NULL, (ATTACH_VIRTUAL_DISK_FLAG)flags, 0, NULL, NULL);
 }
 
 static OVERLAPPED at(unsigned long long offset) {
@@ -84,13 +73,13 @@ static void reads_and_writes(const char* name, unsigned long long size, ULONG se
   CHECK_CODE(read_at(handle, 0, sector - 1, 0), 87);
   CHECK_CODE(write_at(handle, sector / 2, sector, 0), 87);
   CHECK_CODE(write_at(handle, 0, sector + 1, 0), 87);
-  CHECK(CloseHandle(handle) == TRUE);
+  close_handle(handle);
   /* It is all in the image. */
   handle = open_v2(name, 0, TRUE);
   CHECK_CODE(attach(handle, RAW | READ_ONLY), 0);
   CHECK_CODE(read_at(handle, 0, sizeof in, sizeof in), 0);
   CHECK(memcmp(in, out, sizeof in) == 0);
-  CHECK(CloseHandle(handle) == TRUE);
+  close_handle(handle);
 }
 
 static void wrong_states_and_arguments(void) {
@@ -101,7 +90,7 @@ static void wrong_states_and_arguments(void) {
   CHECK_CODE(flush(handle), 22);
   CHECK_CODE(attach(handle, 0), 0);
   CHECK_CODE(read_at(handle, 0, 512, 0), 22); /* attached as a device */
-  CHECK_CODE(DetachVirtualDisk(handle, DETACH_VIRTUAL_DISK_FLAG_NONE, 0), 0);
+  CHECK_CODE(detach(handle), 0);
   CHECK_CODE(attach(handle, RAW | READ_ONLY), 0);
   CHECK_CODE(attach(handle, RAW), 32);
   CHECK_CODE(attach(handle, 0), 32);
@@ -112,10 +101,10 @@ static void wrong_states_and_arguments(void) {
   CHECK(ReadFile(handle, NULL, 512, NULL, &zero) == FALSE && GetLastError() == 87);
   CHECK(WriteFile(handle, NULL, 512, NULL, &zero) == FALSE && GetLastError() == 87);
   CHECK(ReadFile(handle, in, 512, NULL, &zero) == TRUE && zero.InternalHigh == 512);
-  CHECK_CODE(DetachVirtualDisk(handle, DETACH_VIRTUAL_DISK_FLAG_NONE, 0), 0);
+  CHECK_CODE(detach(handle), 0);
   CHECK_CODE(read_at(handle, 0, 512, 0), 22);
-  CHECK_CODE(DetachVirtualDisk(handle, DETACH_VIRTUAL_DISK_FLAG_NONE, 0), 1168);
-  CHECK(CloseHandle(handle) == TRUE);
+  CHECK_CODE(detach(handle), 1168);
+  close_handle(handle);
   CHECK_CODE(read_at(handle, 0, 512, 0), 6);
   CHECK_CODE(write_at(handle, 0, 512, 0), 6);
   CHECK_CODE(flush(handle), 6);
@@ -135,28 +124,24 @@ static void a_restricted_range(void) {
              0);
   CHECK_CODE(write_at(handle, 0, 4096, 1024), 0);
   CHECK_CODE(read_at(handle, 1024, 512, 0), 38);
-  CHECK_CODE(DetachVirtualDisk(handle, DETACH_VIRTUAL_DISK_FLAG_NONE, 0), 0);
+  CHECK_CODE(detach(handle), 0);
   CHECK_CODE(attach(handle, RAW), 0);
   CHECK_CODE(read_at(handle, MIB, 1024, 1024), 0);
   CHECK(memcmp(in, out, 1024) == 0);
-  CHECK(CloseHandle(handle) == TRUE);
+  close_handle(handle);
 }
 
 /* Readers share a disk, and a writer shares with nobody, each with a handle of its own (openvmm's test, 2).
  */
 static void sharing(void) {
   HANDLE one = open_v2("dynamic.vhdx", 0, TRUE), two = open_v2("dynamic.vhdx", 0, TRUE), three = NULL;
-  VIRTUAL_STORAGE_TYPE type = storage_type(VIRTUAL_STORAGE_TYPE_DEVICE_VHDX);
-  OPEN_VIRTUAL_DISK_PARAMETERS parameters = parameters_of(2, 0);
   CHECK_CODE(attach(one, RAW | READ_ONLY), 0);
   CHECK_CODE(attach(two, RAW | READ_ONLY), 0);
   CHECK_CODE(read_at(one, 0, 4096, 4096), 0);
   CHECK_CODE(read_at(two, 0, 4096, 4096), 0);
-  CHECK_CODE(OpenVirtualDisk(&type, image("dynamic.vhdx"), VIRTUAL_DISK_ACCESS_NONE,
-                             OPEN_VIRTUAL_DISK_FLAG_NONE, &parameters, &three),
-             32);
-  CHECK(CloseHandle(one) == TRUE);
-  CHECK(CloseHandle(two) == TRUE);
+  CHECK_CODE(open_as("dynamic.vhdx", v2, 0, &three), 32);
+  close_handle(one);
+  close_handle(two);
 }
 
 int main(int argc, char** argv) {
