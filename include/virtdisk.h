@@ -301,7 +301,6 @@ DEFINE_ENUM_FLAG_OPERATORS(CREATE_VIRTUAL_DISK_FLAG)
  * NULL inherits the folder's. With an Overlapped, *Handle is valid as soon as the call returns
  * ERROR_IO_PENDING (2).
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
  *   ERROR_INVALID_PARAMETER (87): VirtualStorageType, Path, Parameters or Handle NULL; an unknown Version,
  *       access bit or flag; access other than NONE with version 2 to 4; MaximumSize below 3 MB or no
  *       multiple of the sector size; a block or sector size that the format has not (table in 3.2);
@@ -373,19 +372,26 @@ DEFINE_ENUM_FLAG_OPERATORS(DETACH_VIRTUAL_DISK_FLAG)
 
 #if !defined(VIRTDISK_DEFINE_FLAGS)
 
-/* Makes the disk appear as a block device of this host, or with NO_LOCAL_HOST opens the handle for reading
- * and writing. Needs ATTACH_RO for a read-only attachment, ATTACH_RW for another. Without
- * PERMANENT_LIFETIME the attachment ends with the last handle. Parameters may be NULL. SecurityDescriptor
- * NULL takes the image file's.
+/* Makes the disk appear as a block device of this host, or with NO_LOCAL_HOST opens the handle for ReadFile()
+ * and WriteFile(). Needs ATTACH_RO or ATTACH_RW for a read-only attachment, ATTACH_RW for another. Without
+ * PERMANENT_LIFETIME the attachment ends with the last handle that this process has to the image, or with the
+ * process. Parameters may be NULL. Also with an Overlapped the call returns when the device answers.
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
- *   ERROR_INVALID_PARAMETER (87): not a virtual disk handle; an unknown flag or Version; RESTRICTED_RANGE
- *       without version 2
- *   ERROR_ACCESS_DENIED (5): the handle lacks the right
- *   ERROR_PRIVILEGE_NOT_HELD (1314): the caller may not attach disks
- *   ERROR_SHARING_VIOLATION (32): attached already, or open elsewhere with more than DETACH and GET_INFO
- *   ERROR_NOT_SUPPORTED (50): an ISO without READ_ONLY or with NO_LOCAL_HOST
- *   ERROR_IO_PENDING (997): running
+ * SecurityDescriptor has no meaning here: the system says who may open the device. Nor have NO_DRIVE_LETTER,
+ * NO_SECURITY_DESCRIPTOR and BYPASS_DEFAULT_ENCRYPTION_POLICY. With NON_PNP the partitions get no devices,
+ * unless REGISTER_VOLUME asks for them.
+ *
+ * While the disk is attached the handle leaves the image to it: other opens are judged by the rules of
+ * attached disks (2), and the handle answers what it can without a lock.
+ *
+ *   ERROR_INVALID_PARAMETER (87): not a virtual disk handle; an unknown flag or Version;
+ * ProviderSpecificFlags not 0; RESTRICTED_RANGE without version 2, or with a range that is not whole sectors
+ * of the disk; REGISTER_VOLUME without NON_PNP; AT_BOOT without PERMANENT_LIFETIME; SINGLE_PARTITION on a
+ * disk without exactly one ERROR_ACCESS_DENIED (5): the handle lacks the right ERROR_PRIVILEGE_NOT_HELD
+ * (1314): the caller may not make block devices ERROR_SHARING_VIOLATION (32): attached already, or open
+ * elsewhere ERROR_NOT_SUPPORTED (50): an ISO without READ_ONLY or with NO_LOCAL_HOST; NO_LOCAL_HOST with
+ *       PERMANENT_LIFETIME; this host cannot make the device
+ *   ERROR_VHD_INVALID_STATE: opened with BLANK_FILE, or a differencing disk without its parents
  *
  * Source: 2 (sharing, lifetime), 3.3. */
 VIRTDISK_API DWORD WINAPI AttachVirtualDisk(_In_ HANDLE VirtualDiskHandle,
@@ -395,13 +401,12 @@ VIRTDISK_API DWORD WINAPI AttachVirtualDisk(_In_ HANDLE VirtualDiskHandle,
                                             _In_opt_ PATTACH_VIRTUAL_DISK_PARAMETERS Parameters,
                                             _In_opt_ LPOVERLAPPED Overlapped);
 
-/* Ends the attachment, permanent or not. Needs DETACH or a version 2 handle, which need not be the one that
- * attached.
+/* Ends the attachment, permanent or not, when what was written to the device is in the image. Needs DETACH or
+ * a version 2 handle, which need not be the one that attached.
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
- *   ERROR_INVALID_PARAMETER (87): not a virtual disk handle; Flags other than NONE
- *   ERROR_NOT_FOUND (1168): not attached
- *   ERROR_ACCESS_DENIED (5): the handle lacks DETACH
+ *   ERROR_INVALID_PARAMETER (87): not a virtual disk handle; Flags other than NONE; ProviderSpecificFlags not
+ * 0 ERROR_NOT_FOUND (1168): not attached ERROR_BUSY (170): file systems of the disk are mounted, or somebody
+ * has the device open; nothing was changed ERROR_ACCESS_DENIED (5): the handle lacks DETACH
  *   ERROR_PRIVILEGE_NOT_HELD (1314)
  *
  * Source: 3.4. */
@@ -411,13 +416,12 @@ VIRTDISK_API DWORD WINAPI DetachVirtualDisk(_In_ HANDLE VirtualDiskHandle,
 
 /* ---- Where disks are attached (3.5 to 3.7) ------------------------------------------------------------- */
 
-/* The path of the block device of an attached disk. *DiskPathSizeInBytes is the buffer's size and becomes
- * the size used. Needs GET_INFO.
+/* The path of the block device of an attached disk, "/dev/loop3". *DiskPathSizeInBytes is the buffer's size
+ * and becomes the size used. Needs GET_INFO.
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
- *   ERROR_INVALID_PARAMETER (87): a NULL argument or not a virtual disk handle
- *   ERROR_INSUFFICIENT_BUFFER (122): *DiskPathSizeInBytes is now the size needed
- *   ERROR_DEV_NOT_EXIST (55): not attached
+ *   ERROR_INVALID_PARAMETER (87): not a virtual disk handle; DiskPathSizeInBytes NULL, or DiskPath with a
+ * size that is not 0 ERROR_INSUFFICIENT_BUFFER (122): *DiskPathSizeInBytes is now the size needed
+ *   ERROR_DEV_NOT_EXIST (55): not attached, or without a device
  *   ERROR_ACCESS_DENIED (5): the handle lacks GET_INFO
  *
  * Source: 3.5. */
@@ -425,11 +429,11 @@ VIRTDISK_API DWORD WINAPI GetVirtualDiskPhysicalPath(_In_ HANDLE VirtualDiskHand
                                                      _Inout_ PULONG DiskPathSizeInBytes,
                                                      _Out_writes_bytes_(*DiskPathSizeInBytes) PWSTR DiskPath);
 
-/* The image files, not the devices, of all disks attached to this host: strings one after another, an empty
- * one last. *PathsBufferSizeInBytes is the buffer's size and becomes the size used or needed. The list may
- * grow between two calls: repeat while the code is 122.
+/* The image files, not the devices, of all disks that are attached to this host as devices and that the
+ * caller may know of: strings one after another, an empty one last. *PathsBufferSizeInBytes is the buffer's
+ * size and becomes the size used or needed. The list may grow between two calls: repeat while the code is
+ * 122. With nothing attached the call succeeds even without a buffer.
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
  *   ERROR_INVALID_PARAMETER (87): PathsBufferSizeInBytes NULL
  *   ERROR_INSUFFICIENT_BUFFER (122): *PathsBufferSizeInBytes is now the size needed
  *
@@ -508,15 +512,19 @@ DEFINE_ENUM_FLAG_OPERATORS(GET_STORAGE_DEPENDENCY_FLAG)
 
 #if !defined(VIRTDISK_DEFINE_FLAGS)
 
-/* Which virtual disks a volume, folder or disk lies on, or carries. *SizeUsed, if given, becomes the size
- * used or needed; the strings of version 2 lie in the caller's buffer and are freed with it.
+/* With HOST_VOLUMES: the image files that ObjectHandle lies on, leaf first. Without: those that lie on it;
+ * none is a success. ObjectHandle comes from VirtdiskHandleFromPath(), or is that of a virtual disk;
+ * DISK_HANDLE may be given or left out. *SizeUsed, if given, becomes the size used or needed; the strings of
+ * version 2 lie in the caller's buffer behind the entries and are freed with it. A volume is a mounted file
+ * system, named by its mount point: HostVolumeName and DependentVolumeRelativePath together name the image
+ * file. DependencyDeviceName is the block device, DependentVolumeName where it is mounted, each "" if there
+ * is none.
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
  *   ERROR_INVALID_PARAMETER (87): StorageDependencyInfo NULL; StorageDependencyInfoSize below that of the
  *       structure; an unknown Version or flag
  *   ERROR_INSUFFICIENT_BUFFER (122): *SizeUsed is the size needed
  *   ERROR_INVALID_HANDLE (6): ObjectHandle is not open
- *   ERROR_VIRTDISK_NOT_VIRTUAL_DISK: no virtual disk is involved
+ *   ERROR_VIRTDISK_NOT_VIRTUAL_DISK: with HOST_VOLUMES: no virtual disk is involved
  *
  * Source: 3.7, 6 (G1, G2). */
 VIRTDISK_API DWORD WINAPI GetStorageDependencyInformation(
@@ -1228,11 +1236,18 @@ VIRTDISK_API DWORD WINAPI CompleteForkVirtualDisk(_In_ HANDLE VirtualDiskHandle)
  * call into the library. */
 VIRTDISK_API const char* VirtdiskGetLastErrorText(void);
 
-/* Selects by name which Windows' rules OpenVirtualDisk() judges arguments by, for the whole process:
- * "windows10" (the default), "page2018" (the reference page of that year to the letter: version 1 only,
- * flags NO_PARENTS and BLANK_FILE only) or "windows7" (that, without ISO). Calls that run meanwhile finish
- * under the level they began with. The environment variable VIRTDISK_CONTRACT sets the level that holds
- * before the first call of this function.
+/* A handle to a file, folder or block device of this host, for GetStorageDependencyInformation(), which on
+ * Windows takes handles of CreateFile(). The object is only named, not opened: that needs no right to it.
+ *
+ *   ERROR_INVALID_PARAMETER (87): Path or Handle NULL
+ *   ERROR_FILE_NOT_FOUND (2), ERROR_PATH_NOT_FOUND (3), ERROR_ACCESS_DENIED (5), ERROR_INVALID_NAME (123) */
+VIRTDISK_API DWORD VirtdiskHandleFromPath(_In_ PCWSTR Path, _Out_ PHANDLE Handle);
+
+/* Selects by name which Windows' rules opening, creating and attaching judge arguments by, for the whole
+ * process: "windows10" (the default), "page2018" (the reference page of that year to the letter: version 1
+ * only, flags NO_PARENTS and BLANK_FILE only) or "windows7" (that, without ISO). Calls that run meanwhile
+ * finish under the level they began with. The environment variable VIRTDISK_CONTRACT sets the level that
+ * holds before the first call of this function.
  *
  *   ERROR_INVALID_PARAMETER (87): name NULL or unknown; the level stays as it is
  *

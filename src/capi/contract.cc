@@ -24,6 +24,12 @@ constexpr std::uint32_t kFlagsOfHeader =
 constexpr std::uint32_t kCreateFlagsOfHeader =
     (CREATE_VIRTUAL_DISK_FLAG_SUPPORT_SPARSE_FILES_ANY_FS << 1) - 1;
 
+// The reference page of AttachVirtualDisk ends with BYPASS_DEFAULT_ENCRYPTION_POLICY, and knows version 1
+// (3.3).
+constexpr std::uint32_t kAttachFlagsOfPage =
+    (ATTACH_VIRTUAL_DISK_FLAG_BYPASS_DEFAULT_ENCRYPTION_POLICY << 1) - 1;
+constexpr std::uint32_t kAttachFlagsOfHeader = (ATTACH_VIRTUAL_DISK_FLAG_AT_BOOT << 1) - 1;
+
 constexpr Contract kContracts[] = {
     {.name = "windows10",
      .newest_version = 3,
@@ -31,6 +37,8 @@ constexpr Contract kContracts[] = {
      .flags_of_later_versions = kFlagsOfHeader,
      .newest_create_version = 4,
      .create_flags = kCreateFlagsOfHeader,
+     .newest_attach_version = 2,
+     .attach_flags = kAttachFlagsOfHeader,
      .iso = true,
      .refuses_compressed_volumes = false},
     {.name = "page2018",
@@ -39,6 +47,8 @@ constexpr Contract kContracts[] = {
      .flags_of_later_versions = 0,
      .newest_create_version = 2,
      .create_flags = CREATE_VIRTUAL_DISK_FLAG_FULL_PHYSICAL_ALLOCATION,
+     .newest_attach_version = 1,
+     .attach_flags = kAttachFlagsOfPage,
      .iso = true,
      .refuses_compressed_volumes = true},
     {.name = "windows7",
@@ -47,6 +57,8 @@ constexpr Contract kContracts[] = {
      .flags_of_later_versions = 0,
      .newest_create_version = 1,
      .create_flags = CREATE_VIRTUAL_DISK_FLAG_FULL_PHYSICAL_ALLOCATION,
+     .newest_attach_version = 1,
+     .attach_flags = kAttachFlagsOfPage,
      .iso = false,
      .refuses_compressed_volumes = true},
 };

@@ -21,6 +21,8 @@ struct Contract {
   std::uint32_t flags_of_later_versions;
   std::uint32_t newest_create_version;  ///< Of CREATE_VIRTUAL_DISK_PARAMETERS.
   std::uint32_t create_flags;
+  std::uint32_t newest_attach_version;  ///< Of ATTACH_VIRTUAL_DISK_PARAMETERS.
+  std::uint32_t attach_flags;
   bool iso;                         ///< An ISO provider exists.
   bool refuses_compressed_volumes;  ///< A whole volume mounted with compression counts as compressed.
 };

@@ -12,9 +12,10 @@
 #include "capi/access.h"
 #include "capi/create_rules.h"
 #include "capi/faults.h"
-#include "capi/handle_table.h"
 #include "capi/host_rules.h"
 #include "capi/last_error.h"
+#include "capi/open_handle.h"
+#include "capi/overlapped.h"
 #include "capi/storage_type.h"
 #include "capi/wide.h"
 #include "disk/host_path.h"
@@ -89,6 +90,7 @@ Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& m
                        ? access_of_version_1(request.access_mask, OPEN_VIRTUAL_DISK_RW_DEPTH_DEFAULT)
                        : access_of_version_2(false, false);
   object->path = path;
+  object->open_flags = members.open_flags;
   object->options.format = made.format;
   object->options.writable = object->access.writable;
   object->options.parents = made.parents;
@@ -102,14 +104,18 @@ Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& m
         VDISK_TRY(open_posix_file(path, {.writable = false, .lock = false, .trace = {}}));
     object->identity = VDISK_TRY(file->identity());
   }
-  auto disk = Disk::open(path, object->options);
-  if (!disk && disk.error().code() == ERROR_SHARING_VIOLATION && !made.parent.empty()) {
+  auto opened = object->open(false);
+  if (!opened && opened.error().code() == ERROR_SHARING_VIOLATION && !made.parent.empty()) {
     // The parent's own handle is still open: a child is made all the same (virtdisk-api.md 3.2).
     object->options.lock = LockMode::kLeafOnly;
-    disk = Disk::open(path, object->options);
+    opened = object->open(false);
   }
-  object->disk.emplace(VDISK_TRY(std::move(disk)));
-  object->format = object->disk->format();
+  VDISK_TRY(std::move(opened));
+  const auto note_format = [&](const Disk& disk) -> Status {
+    object->format = disk.format();
+    return {};
+  };
+  VDISK_TRY(object->look(note_format));
   return HandleTable::instance().add(std::move(object));
 }
 
@@ -131,8 +137,7 @@ Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
 }  // namespace vdisk::capi
 
 // The security descriptor has no meaning here: the new file belongs to its maker, and the umask says who else
-// reads it. The call does its work before it returns, also with an OVERLAPPED (virtdisk-api.md 1.11 allows
-// that).
+// reads it.
 DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE VirtualStorageType, PCWSTR Path,
                                VIRTUAL_DISK_ACCESS_MASK VirtualDiskAccessMask, PSECURITY_DESCRIPTOR,
                                CREATE_VIRTUAL_DISK_FLAG Flags, ULONG ProviderSpecificFlags,
@@ -149,9 +154,6 @@ DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE VirtualStorageType, PCWSTR 
     *Handle = VDISK_TRY(vdisk::capi::create_virtual_disk(request));  // untouched on failure
     return {};
   });
-  if (Overlapped != nullptr && code == ERROR_SUCCESS) {
-    Overlapped->Internal = ERROR_SUCCESS;  // STATUS_SUCCESS: HasOverlappedIoCompleted holds
-    Overlapped->InternalHigh = 0;
-  }
+  vdisk::capi::complete(Overlapped, code);
   return code;
 }

@@ -68,8 +68,7 @@ constexpr Rule kRules[] = {
        return fmt::format("Flags {:#x} has the bits {:#x}, which the {} contract does not know", r.flags,
                           r.flags & ~c.create_flags, c.name);
      }},
-    {faults::kCreateProviderFlags,
-     [](const CreateRequest& r, const Contract&) { return r.provider_flags != 0; },
+    {faults::kProviderFlags, [](const CreateRequest& r, const Contract&) { return r.provider_flags != 0; },
      [](const CreateRequest& r, const Contract&) {
        return fmt::format("ProviderSpecificFlags is {:#x}; no provider here knows any", r.provider_flags);
      }},

@@ -16,7 +16,7 @@ inline constexpr Fault kAccessMask{"capi.access_mask", win32::kInvalidParameter,
 inline constexpr Fault kVersion{"capi.version", win32::kInvalidParameter,
                                 "The parameters' Version is not one that the contract level knows."};
 inline constexpr Fault kFlags{"capi.flags", win32::kInvalidParameter,
-                              "Flags has bits that are not valid for this version of the parameters."};
+                              "Flags has bits that are not valid in this call."};
 inline constexpr Fault kAccessMaskNotNone{"capi.access_mask_not_none", win32::kInvalidParameter,
                                           "Version 2 and 3 parameters require VIRTUAL_DISK_ACCESS_NONE."};
 inline constexpr Fault kPathText{"capi.path_text", win32::kInvalidName,
@@ -41,12 +41,18 @@ inline constexpr Fault kAttachedNeedsDetach{"capi.attached_needs_detach", win32:
                                             "A permanently attached disk opens only with the DETACH right."};
 inline constexpr Fault kAttachedReadOnly{"capi.attached_read_only", win32::kSharingViolation,
                                          "The disk is attached read-only; it cannot be opened for writing."};
-inline constexpr Fault kHandle{"capi.handle", 6, "The handle is not an open virtual disk."};
+inline constexpr Fault kAttachedShared{
+    "capi.attached_shared", win32::kSharingViolation,
+    "The disk is attached by a handle that is still open; this open asks for more than goes beside it."};
+inline constexpr Fault kHandle{"capi.handle", win32::kInvalidHandle,
+                               "The handle is not an open virtual disk."};
+inline constexpr Fault kNotAVirtualDisk{"capi.not_a_virtual_disk", win32::kInvalidParameter,
+                                        "The handle is not an open virtual disk (calls on attachments)."};
 inline constexpr Fault kRight{"capi.right", win32::kAccessDenied,
                               "The handle was opened without the right that this call needs."};
 inline constexpr Fault kInfoArguments{"capi.info_arguments", win32::kInvalidParameter,
                                       "A required pointer is NULL, or the information version is unknown."};
-inline constexpr Fault kBufferSize{"capi.buffer_size", 122,
+inline constexpr Fault kBufferSize{"capi.buffer_size", win32::kInsufficientBuffer,
                                    "The buffer is too small; the needed size was stored."};
 inline constexpr Fault kNotDifferencing{"capi.not_differencing", win32::kVhdInvalidType,
                                         "Only a differencing disk has a parent."};
@@ -63,8 +69,6 @@ inline constexpr Fault kContractName{"capi.contract_name", win32::kInvalidParame
 // CreateVirtualDisk.
 inline constexpr Fault kCreateParametersNull{"capi.create.parameters_null", win32::kInvalidParameter,
                                              "Parameters is NULL."};
-inline constexpr Fault kCreateProviderFlags{"capi.create.provider_flags", win32::kInvalidParameter,
-                                            "ProviderSpecificFlags is not 0."};
 inline constexpr Fault kCreateOpenFlags{"capi.create.open_flags", win32::kInvalidParameter,
                                         "OpenFlags has bits that OpenVirtualDisk does not know."};
 inline constexpr Fault kCreateParentAndSource{"capi.create.parent_and_source", win32::kInvalidParameter,
@@ -79,6 +83,48 @@ inline constexpr Fault kCreateNotBuilt{"capi.create.not_built", win32::kCallNotI
                                        "A flag or member asks for something that is not built yet."};
 inline constexpr Fault kCreateHost{"capi.create.host", win32::kVirtualDiskLimitation,
                                    "The folder's files are compressed or encrypted by the file system."};
+
+// AttachVirtualDisk, DetachVirtualDisk, and where disks are attached.
+inline constexpr Fault kProviderFlags{"capi.provider_flags", win32::kInvalidParameter,
+                                      "ProviderSpecificFlags is not 0."};
+inline constexpr Fault kAttachFlagNeeds{
+    "capi.attach.flag_needs", win32::kInvalidParameter,
+    "A flag of AttachVirtualDisk is given without the one that it needs."};
+inline constexpr Fault kAttachRange{"capi.attach.range", win32::kInvalidParameter,
+                                    "The restricted range is not whole sectors within the disk."};
+inline constexpr Fault kAttachSinglePartition{
+    "capi.attach.single_partition", win32::kInvalidParameter,
+    "SINGLE_PARTITION names no range: the disk has none or several."};
+inline constexpr Fault kAttachIso{"capi.attach.iso", win32::kNotSupported,
+                                  "ISO images attach with READ_ONLY, and never with NO_LOCAL_HOST."};
+inline constexpr Fault kAttachRawPermanent{
+    "capi.attach.raw_permanent", win32::kNotSupported,
+    "A disk attached with NO_LOCAL_HOST lives no longer than its handle."};
+inline constexpr Fault kAttachNoParents{"capi.attach.no_parents", win32::kVhdInvalidState,
+                                        "A differencing disk without its parents cannot be attached."};
+inline constexpr Fault kAttachedAlready{"capi.attached_already", win32::kSharingViolation,
+                                        "The disk is attached already."};
+inline constexpr Fault kNotAttached{"capi.not_attached", win32::kNotFound, "The disk is not attached."};
+inline constexpr Fault kNoDevice{"capi.no_device", win32::kDevNotExist,
+                                 "The disk is not attached as a device of this host."};
+inline constexpr Fault kPathArguments{"capi.path_arguments", win32::kInvalidParameter,
+                                      "A pointer that receives a path or its size is NULL."};
+inline constexpr Fault kDependencyArguments{
+    "capi.dependency.arguments", win32::kInvalidParameter,
+    "The structure is NULL or too small for its head, or its version or a flag is unknown."};
+inline constexpr Fault kDependencyNone{"capi.dependency.none", win32::kVirtdiskNotVirtualDisk,
+                                       "The object does not lie on a virtual disk."};
+
+// ReadFile, WriteFile and FlushFileBuffers.
+inline constexpr Fault kNotRaw{"capi.raw.not_attached", win32::kBadCommand,
+                               "The handle's disk is not attached with NO_LOCAL_HOST."};
+inline constexpr Fault kRawArguments{
+    "capi.raw.arguments", win32::kInvalidParameter,
+    "The buffer or the OVERLAPPED is NULL, or the range is not whole sectors."};
+inline constexpr Fault kRawEnd{"capi.raw.end", win32::kHandleEof,
+                               "The range begins behind the end of the disk."};
+inline constexpr Fault kRawReadOnly{"capi.raw.read_only", win32::kWriteProtect,
+                                    "The disk is attached read-only."};
 
 inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kPathNull,
@@ -98,7 +144,9 @@ inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kHostLoopbackShare,
                                          &kAttachedNeedsDetach,
                                          &kAttachedReadOnly,
+                                         &kAttachedShared,
                                          &kHandle,
+                                         &kNotAVirtualDisk,
                                          &kRight,
                                          &kInfoArguments,
                                          &kBufferSize,
@@ -108,13 +156,29 @@ inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kNotBuilt,
                                          &kContractName,
                                          &kCreateParametersNull,
-                                         &kCreateProviderFlags,
                                          &kCreateOpenFlags,
                                          &kCreateParentAndSource,
                                          &kCreateParentAndSize,
                                          &kCreateParentAndFull,
                                          &kCreateSourceLimit,
                                          &kCreateNotBuilt,
-                                         &kCreateHost};
+                                         &kCreateHost,
+                                         &kProviderFlags,
+                                         &kAttachFlagNeeds,
+                                         &kAttachRange,
+                                         &kAttachSinglePartition,
+                                         &kAttachIso,
+                                         &kAttachRawPermanent,
+                                         &kAttachNoParents,
+                                         &kAttachedAlready,
+                                         &kNotAttached,
+                                         &kNoDevice,
+                                         &kPathArguments,
+                                         &kDependencyArguments,
+                                         &kDependencyNone,
+                                         &kNotRaw,
+                                         &kRawArguments,
+                                         &kRawEnd,
+                                         &kRawReadOnly};
 
 }  // namespace vdisk::capi::faults

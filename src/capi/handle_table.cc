@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capi/handle_table.h"
 
-#include "capi/faults.h"
-#include "capi/last_error.h"
-
 namespace vdisk::capi {
 
 namespace {
@@ -37,7 +34,7 @@ HandleTable::Slot* HandleTable::slot_of(HANDLE handle) const {
   return slots_[slot].object == nullptr ? nullptr : &slots_[slot];
 }
 
-HANDLE HandleTable::add(std::shared_ptr<const OpenHandle> object) {
+HANDLE HandleTable::add(std::shared_ptr<const HandleObject> object) {
   const MutexLock lock(mutex_);
   std::uint32_t slot = 0;
   if (free_.empty()) {
@@ -52,14 +49,14 @@ HANDLE HandleTable::add(std::shared_ptr<const OpenHandle> object) {
   return make_handle(slot, slots_[slot].generation);
 }
 
-std::shared_ptr<const OpenHandle> HandleTable::find(HANDLE handle) const {
+std::shared_ptr<const HandleObject> HandleTable::find(HANDLE handle) const {
   const MutexLock lock(mutex_);
   const Slot* slot = slot_of(handle);
   return slot == nullptr ? nullptr : slot->object;
 }
 
 bool HandleTable::remove(HANDLE handle) {
-  std::shared_ptr<const OpenHandle> last;  // closed outside the lock: closing does I/O
+  std::shared_ptr<const HandleObject> last;  // closed outside the lock: closing does I/O
   const MutexLock lock(mutex_);
   Slot* slot = slot_of(handle);
   if (slot == nullptr) return false;
@@ -67,13 +64,6 @@ bool HandleTable::remove(HANDLE handle) {
   ++slot->generation;
   free_.push_back(static_cast<std::uint32_t>(slot - slots_.data()));
   return true;
-}
-
-Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle) {
-  auto object = HandleTable::instance().find(handle);
-  if (object == nullptr)
-    return fail(faults::kHandle, "handle {} is not an open virtual disk", fmt::ptr(handle));
-  return object;
 }
 
 }  // namespace vdisk::capi

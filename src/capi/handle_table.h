@@ -1,33 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Handles: numbers that stand for open disks. A stale or invented handle is recognised, never followed.
+// Handles: numbers that stand for open objects. A stale or invented handle is recognised, never followed.
 #pragma once
 
-#include <vdisk/disk.h>
 #include <virtdisk.h>
 
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 #include <vector>
 
+#include "base/fault.h"
 #include "base/mutex.h"
-#include "capi/access.h"
-#include "io/file.h"
 
 namespace vdisk::capi {
 
-/// What one handle stands for. Immutable once it is in the table; shared by the calls that use it, so that a
-/// close beside a running call ends it after that call.
-struct OpenHandle {
-  std::string path;             ///< The image, as a path here.
-  std::optional<Disk> disk;     ///< Unset for a file opened with BLANK_FILE.
-  std::unique_ptr<File> blank;  ///< Set for one: keeps its lock.
-  FormatId format = FormatId::kVhd;
-  FileIdentity identity;  ///< Of the image file: what finds its attachment.
-  Access access;
-  OpenOptions options;  ///< With which `disk` was opened; parents are looked for in the same way.
+/// What a handle stands for: a virtual disk (open_handle.h), or a file of the host (host_object.h). Shared by
+/// the calls that use it, so that a close beside a running call ends it after that call.
+class HandleObject {
+ public:
+  virtual ~HandleObject() = default;
+  HandleObject() = default;
+  HandleObject(const HandleObject&) = delete;
+  HandleObject& operator=(const HandleObject&) = delete;
 };
 
 /// Thread rule: any thread. Handles are process-wide, non-zero multiples of 4 (as on Windows), and not used
@@ -36,16 +30,16 @@ class HandleTable {
  public:
   static HandleTable& instance();
 
-  HANDLE add(std::shared_ptr<const OpenHandle> object);
+  HANDLE add(std::shared_ptr<const HandleObject> object);
   /// Null when the handle is not open.
-  std::shared_ptr<const OpenHandle> find(HANDLE handle) const;
+  std::shared_ptr<const HandleObject> find(HANDLE handle) const;
   /// False when the handle is not open.
   bool remove(HANDLE handle);
 
  private:
   struct Slot {
     std::uint32_t generation = 1;
-    std::shared_ptr<const OpenHandle> object;
+    std::shared_ptr<const HandleObject> object;
   };
   Slot* slot_of(HANDLE handle) const VDISK_REQUIRES(mutex_);
 
@@ -54,7 +48,10 @@ class HandleTable {
   std::vector<std::uint32_t> free_ VDISK_GUARDED_BY(mutex_);
 };
 
-/// The object behind `handle`, or the error capi.handle (6).
-Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle);
+/// The object of type `Object` behind `handle`; null when there is none, or it is of another kind.
+template <class Object>
+std::shared_ptr<const Object> find_object(HANDLE handle) {
+  return std::dynamic_pointer_cast<const Object>(HandleTable::instance().find(handle));
+}
 
 }  // namespace vdisk::capi

@@ -7,11 +7,10 @@
 #include <cstring>
 #include <iterator>
 
-#include "attach/registry.h"
 #include "base/fault.h"
 #include "capi/faults.h"
-#include "capi/handle_table.h"
 #include "capi/last_error.h"
+#include "capi/open_handle.h"
 #include "capi/wide.h"
 #include "io/host_disk.h"
 
@@ -36,6 +35,7 @@ GUID to_win32(const Guid& guid) noexcept {
 /// One query: the handle, what is known of the image, and where the answer goes.
 struct Query {
   const OpenHandle& handle;
+  const Disk* disk;  // null for BLANK_FILE, and for classes that are not of the image
   const ImageInfo& info;
   GET_VIRTUAL_DISK_INFO& out;  // at least `needed` bytes, aligned
   std::wstring text;           // of the classes that end in text
@@ -46,7 +46,7 @@ const ImageInfo::Parent* parent_of(const Query& query) {
 }
 
 Status need_disk(const Query& query) {
-  if (query.handle.disk) return {};
+  if (query.disk != nullptr) return {};
   return fail(faults::kBlank, "{}: opened with BLANK_FILE, there is no image to ask", query.handle.path);
 }
 
@@ -54,7 +54,7 @@ Status need_parent(const Query& query) {
   VDISK_TRY(need_disk(query));
   if (parent_of(query) != nullptr) return {};
   return fail(faults::kNotDifferencing, "{}: a {} disk has no parent", query.handle.path,
-              to_string(query.handle.disk->type()));
+              to_string(query.disk->type()));
 }
 
 Status fill_size(Query& query) {
@@ -99,7 +99,7 @@ Status fill_storage_type(Query& query) {
 
 Status fill_subtype(Query& query) {
   VDISK_TRY(need_disk(query));
-  query.out.ProviderSubtype = static_cast<ULONG>(query.handle.disk->type());
+  query.out.ProviderSubtype = static_cast<ULONG>(query.disk->type());
   return {};
 }
 
@@ -110,8 +110,7 @@ Status fill_is_4k_aligned(Query& query) {
 }
 
 Status fill_is_loaded(Query& query) {
-  const auto attachment = VDISK_TRY(attach::find_attachment(query.handle.identity));
-  query.out.IsLoaded = attachment ? TRUE : FALSE;
+  query.out.IsLoaded = VDISK_TRY(query.handle.attached()) ? TRUE : FALSE;
   return {};
 }
 
@@ -139,7 +138,7 @@ Status fill_smallest_safe_size(Query& query) {
 // Windows' own formula is not public (unverified).
 Status fill_fragmentation(Query& query) {
   VDISK_TRY(need_disk(query));
-  const Disk& disk = *query.handle.disk;
+  const Disk& disk = *query.disk;
   std::uint64_t pieces = 0;
   std::uint64_t breaks = 0;
   std::uint64_t end_in_file = 0;
@@ -196,11 +195,13 @@ struct Class {
   std::size_t text_offset;  // 0: no text
   std::wstring (*text)(const ImageInfo&);
   Status (*fill)(Query&);
+  bool of_image = true;  // false: can be told without a look at the image
 };
 
 #define VDISK_MEMBER(member) (offsetof(GET_VIRTUAL_DISK_INFO, member) + sizeof(GET_VIRTUAL_DISK_INFO::member))
 
 constexpr std::size_t kSizeEnd = kHead + sizeof(decltype(GET_VIRTUAL_DISK_INFO::Size));
+constexpr bool kNotOfImage = false;
 
 constexpr Class kClasses[] = {
     {GET_VIRTUAL_DISK_INFO_SIZE, kSizeEnd, 0, nullptr, fill_size},
@@ -213,21 +214,22 @@ constexpr Class kClasses[] = {
     {GET_VIRTUAL_DISK_INFO_PARENT_TIMESTAMP, VDISK_MEMBER(ParentTimestamp), 0, nullptr,
      fill_parent_timestamp},
     {GET_VIRTUAL_DISK_INFO_VIRTUAL_STORAGE_TYPE, VDISK_MEMBER(VirtualStorageType), 0, nullptr,
-     fill_storage_type},
+     fill_storage_type, kNotOfImage},
     {GET_VIRTUAL_DISK_INFO_PROVIDER_SUBTYPE, VDISK_MEMBER(ProviderSubtype), 0, nullptr, fill_subtype},
     {GET_VIRTUAL_DISK_INFO_IS_4K_ALIGNED, VDISK_MEMBER(Is4kAligned), 0, nullptr, fill_is_4k_aligned},
-    {GET_VIRTUAL_DISK_INFO_PHYSICAL_DISK, VDISK_MEMBER(PhysicalDisk), 0, nullptr, fill_physical_disk},
+    {GET_VIRTUAL_DISK_INFO_PHYSICAL_DISK, VDISK_MEMBER(PhysicalDisk), 0, nullptr, fill_physical_disk,
+     kNotOfImage},
     {GET_VIRTUAL_DISK_INFO_VHD_PHYSICAL_SECTOR_SIZE, VDISK_MEMBER(VhdPhysicalSectorSize), 0, nullptr,
      fill_vhd_physical_sector},
     {GET_VIRTUAL_DISK_INFO_SMALLEST_SAFE_VIRTUAL_SIZE, VDISK_MEMBER(SmallestSafeVirtualSize), 0, nullptr,
      fill_smallest_safe_size},
     {GET_VIRTUAL_DISK_INFO_FRAGMENTATION, VDISK_MEMBER(FragmentationPercentage), 0, nullptr,
      fill_fragmentation},
-    {GET_VIRTUAL_DISK_INFO_IS_LOADED, VDISK_MEMBER(IsLoaded), 0, nullptr, fill_is_loaded},
+    {GET_VIRTUAL_DISK_INFO_IS_LOADED, VDISK_MEMBER(IsLoaded), 0, nullptr, fill_is_loaded, kNotOfImage},
     {GET_VIRTUAL_DISK_INFO_VIRTUAL_DISK_ID, VDISK_MEMBER(VirtualDiskId), 0, nullptr, fill_virtual_disk_id},
     {GET_VIRTUAL_DISK_INFO_CHANGE_TRACKING_STATE, 0,
      offsetof(GET_VIRTUAL_DISK_INFO, ChangeTrackingState.MostRecentId),
-     [](const ImageInfo&) { return std::wstring(1, L'\0'); }, fill_change_tracking},
+     [](const ImageInfo&) { return std::wstring(1, L'\0'); }, fill_change_tracking, kNotOfImage},
 };
 
 const Class* find_class(ULONG version) noexcept {
@@ -235,14 +237,6 @@ const Class* find_class(ULONG version) noexcept {
     if (row.version == version) return &row;
   }
   return nullptr;
-}
-
-Result<ImageInfo> information_of(const OpenHandle& handle) {
-  if (handle.disk) return handle.disk->info();
-  ImageInfo info;  // BLANK_FILE
-  info.path = handle.path;
-  info.file_size_bytes = host_file_size(handle.path);
-  return info;
 }
 
 // Tells how large the buffer must be and whether it is; the caller's size changes only when it is not.
@@ -254,42 +248,57 @@ Status check_buffer(std::size_t needed, ULONG* size) {
               given);
 }
 
-Status get_information(HANDLE handle, ULONG* size, GET_VIRTUAL_DISK_INFO* buffer, ULONG* size_used) {
+/// Where the answer goes.
+struct Buffer {
+  ULONG* size;
+  GET_VIRTUAL_DISK_INFO* start;
+  ULONG* size_used;
+};
+
+// `disk` as in Query.
+Status answer(const Class& row, const OpenHandle& handle, const Disk* disk, const Buffer& buffer) {
+  ImageInfo info;
+  if (disk != nullptr) {
+    info = VDISK_TRY(disk->info());
+  } else {
+    info.file_size_bytes = host_file_size(handle.path);
+  }
+  GET_VIRTUAL_DISK_INFO answer{};  // filled apart: a class that fails leaves the caller's buffer alone
+  Query query{.handle = handle, .disk = disk, .info = info, .out = answer, .text = {}};
+  VDISK_TRY(row.fill(query));
+  std::size_t needed = row.needed;
+  if (row.text != nullptr) {
+    query.text = row.text(info);
+    needed = row.text_offset + query.text.size() * sizeof(WCHAR);
+    VDISK_TRY(check_buffer(needed, buffer.size));
+  }
+  auto* out = reinterpret_cast<unsigned char*>(buffer.start);  // NOLINT: the buffer is bytes past its head
+  const auto* from = reinterpret_cast<const unsigned char*>(&answer);  // NOLINT
+  const std::size_t fixed_end = row.text != nullptr ? row.text_offset : needed;
+  std::memcpy(out + kHead, from + kHead, fixed_end - kHead);
+  if (row.text != nullptr)
+    std::memcpy(out + row.text_offset, query.text.data(), query.text.size() * sizeof(WCHAR));
+  if (buffer.size_used != nullptr) *buffer.size_used = static_cast<ULONG>(needed);
+  return {};
+}
+
+Status get_information(HANDLE handle, const Buffer& buffer) {
   const auto object = VDISK_TRY(open_handle(handle));
-  if (size == nullptr || buffer == nullptr) {
+  if (buffer.size == nullptr || buffer.start == nullptr) {
     return fail(faults::kInfoArguments, "VirtualDiskInfoSize and VirtualDiskInfo must not be NULL");
   }
-  if (!object->access.allows(VIRTUAL_DISK_ACCESS_GET_INFO)) {
-    return fail(faults::kRight, "{}: the handle was opened without VIRTUAL_DISK_ACCESS_GET_INFO",
-                object->path);
-  }
-  if (*size < sizeof(buffer->Version)) VDISK_TRY(check_buffer(sizeof(GET_VIRTUAL_DISK_INFO), size));
-  const Class* row = find_class(buffer->Version);
+  VDISK_TRY(need_right(*object, VIRTUAL_DISK_ACCESS_GET_INFO, "VIRTUAL_DISK_ACCESS_GET_INFO"));
+  if (*buffer.size < sizeof(buffer.start->Version))
+    VDISK_TRY(check_buffer(sizeof(GET_VIRTUAL_DISK_INFO), buffer.size));
+  const Class* row = find_class(buffer.start->Version);
   if (row == nullptr) {
     return fail(faults::kInfoArguments, "GET_VIRTUAL_DISK_INFO version {} is unknown",
-                static_cast<ULONG>(buffer->Version));
+                static_cast<ULONG>(buffer.start->Version));
   }
   // Cheap before dear: a class of fixed size needs no look at the image to refuse a small buffer.
-  if (row->text == nullptr) VDISK_TRY(check_buffer(row->needed, size));
-
-  const ImageInfo info = VDISK_TRY(information_of(*object));
-  GET_VIRTUAL_DISK_INFO answer{};  // filled apart: a class that fails leaves the caller's buffer alone
-  Query query{.handle = *object, .info = info, .out = answer, .text = {}};
-  VDISK_TRY(row->fill(query));
-  std::size_t needed = row->needed;
-  if (row->text != nullptr) {
-    query.text = row->text(info);
-    needed = row->text_offset + query.text.size() * sizeof(WCHAR);
-    VDISK_TRY(check_buffer(needed, size));
-  }
-  auto* out = reinterpret_cast<unsigned char*>(buffer);  // NOLINT: the caller's buffer is bytes past its head
-  const auto* from = reinterpret_cast<const unsigned char*>(&answer);  // NOLINT
-  const std::size_t fixed_end = row->text != nullptr ? row->text_offset : needed;
-  std::memcpy(out + kHead, from + kHead, fixed_end - kHead);
-  if (row->text != nullptr)
-    std::memcpy(out + row->text_offset, query.text.data(), query.text.size() * sizeof(WCHAR));
-  if (size_used != nullptr) *size_used = static_cast<ULONG>(needed);
-  return {};
+  if (row->text == nullptr) VDISK_TRY(check_buffer(row->needed, buffer.size));
+  if (object->blank != nullptr || !row->of_image) return answer(*row, *object, nullptr, buffer);
+  return object->look([&](const Disk& disk) { return answer(*row, *object, &disk, buffer); });
 }
 
 }  // namespace
@@ -299,6 +308,6 @@ Status get_information(HANDLE handle, ULONG* size, GET_VIRTUAL_DISK_INFO* buffer
 DWORD WINAPI GetVirtualDiskInformation(HANDLE VirtualDiskHandle, PULONG VirtualDiskInfoSize,
                                        PGET_VIRTUAL_DISK_INFO VirtualDiskInfo, PULONG SizeUsed) {
   return vdisk::capi::api_call([&] {
-    return vdisk::capi::get_information(VirtualDiskHandle, VirtualDiskInfoSize, VirtualDiskInfo, SizeUsed);
+    return vdisk::capi::get_information(VirtualDiskHandle, {VirtualDiskInfoSize, VirtualDiskInfo, SizeUsed});
   });
 }

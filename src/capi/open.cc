@@ -3,13 +3,12 @@
 // OpenVirtualDisk: arguments, path, host, attachment, format, in this order (virtdisk-api.md 3.1).
 #include <virtdisk.h>
 
-#include "attach/registry.h"
 #include "capi/access.h"
 #include "capi/contract.h"
 #include "capi/faults.h"
-#include "capi/handle_table.h"
 #include "capi/host_rules.h"
 #include "capi/last_error.h"
+#include "capi/open_handle.h"
 #include "capi/storage_type.h"
 #include "capi/wide.h"
 #include "disk/host_path.h"
@@ -59,23 +58,37 @@ Status check_iso(const OpenRequest& request, const Contract& contract, const std
   return {};
 }
 
-// A permanently attached disk: the mask must hold DETACH, and must not ask to write what is attached
-// read-only (virtdisk-api.md 3.1, 7 T21 and T22). Version 2 handles hold DETACH by nature.
-Status check_attachment(const std::string& path, FileIdentity identity, const Access& access) {
-  const auto attachment = VDISK_TRY(attach::find_attachment(identity));
-  if (!attachment || !attachment->permanent) return {};
+// Whether the image is attached, and whether this open may come beside that (virtdisk-api.md 2, 3.1, 7 T21
+// and T22). Handles of version 2 and 3 always may: they name no rights, and with them Microsoft's samples
+// detach.
+Result<bool> check_attachment(const OpenRequest& request, const OpenHandle& object) {
+  const auto attachment = VDISK_TRY(object.attachment());
+  if (!attachment) return false;
+  if (request.version() != 1) return true;
+  const Access& access = object.access;
+  if (!attachment->permanent) {
+    // The attaching handle is still open, and holds more than DETACH and GET_INFO. Two readers may share.
+    std::uint32_t shared = VIRTUAL_DISK_ACCESS_DETACH | VIRTUAL_DISK_ACCESS_GET_INFO;
+    if (attachment->read_only) shared |= VIRTUAL_DISK_ACCESS_ATTACH_RO;
+    if ((access.rights & ~shared) == 0) return true;
+    return fail(
+        faults::kAttachedShared,
+        "{}: is attached as {} by a handle that is still open; the access mask {:#010x} asks for more than "
+        "{:#010x}",
+        object.path, attachment->device_node, access.rights, shared);
+  }
   if (!access.allows(VIRTUAL_DISK_ACCESS_DETACH)) {
     return fail(
         faults::kAttachedNeedsDetach,
-        "{}: is attached permanently as {}; add VIRTUAL_DISK_ACCESS_DETACH to the access mask {:#010x}", path,
-        attachment->device_node, access.rights);
+        "{}: is attached permanently as {}; add VIRTUAL_DISK_ACCESS_DETACH to the access mask {:#010x}",
+        object.path, attachment->device_node, access.rights);
   }
   if (attachment->read_only && access.writable) {
     return fail(faults::kAttachedReadOnly,
-                "{}: is attached read-only as {}; the access mask {:#010x} asks to write", path,
+                "{}: is attached read-only as {}; the access mask {:#010x} asks to write", object.path,
                 attachment->device_node, access.rights);
   }
-  return {};
+  return true;
 }
 
 OpenOptions options_for(const OpenRequest& request, const Access& access, std::optional<FormatId> format) {
@@ -114,12 +127,13 @@ Result<HANDLE> open_virtual_disk(const OpenRequest& request) {
 
   auto object = std::make_shared<OpenHandle>();
   object->access = access;
+  object->open_flags = request.flags;
   object->path = VDISK_TRY(host_path(*text, ParentSearch::from_environment()));
   const std::unique_ptr<File> file =
       VDISK_TRY(open_posix_file(object->path, {.writable = false, .lock = false, .trace = {}}));
   VDISK_TRY(check_host_rules(object->path, request.flags, contract));
   object->identity = VDISK_TRY(file->identity());
-  VDISK_TRY(check_attachment(object->path, object->identity, access));
+  const bool attached = VDISK_TRY(check_attachment(request, *object));
 
   object->options = options_for(request, access, VDISK_TRY(wanted_format(*request.storage_type)));
   const bool blank = (request.flags & OPEN_VIRTUAL_DISK_FLAG_BLANK_FILE) != 0;
@@ -138,7 +152,7 @@ Result<HANDLE> open_virtual_disk(const OpenRequest& request) {
   if (format->id == FormatId::kIso) VDISK_TRY(check_iso(request, contract, object->path));
 
   object->format = format->id;
-  object->disk.emplace(VDISK_TRY(Disk::open(object->path, object->options)));
+  VDISK_TRY(object->open(attached));
   return HandleTable::instance().add(std::move(object));
 }
 

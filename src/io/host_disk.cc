@@ -13,9 +13,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <iterator>
+#include <memory>
 
 #include "base/unique_fd.h"
+#include "io/host_volume.h"
 
 namespace vdisk {
 
@@ -35,11 +38,28 @@ std::optional<std::uint32_t> read_number(const std::string& path) {
   return value;
 }
 
-// A partition has no queue folder of its own; its disk's is one level up.
-std::optional<std::uint32_t> queue_number(dev_t device, const char* name) {
-  const std::string base = fmt::format("/sys/dev/block/{}:{}", major(device), minor(device));
-  if (const auto value = read_number(fmt::format("{}/queue/{}", base, name))) return value;
-  return read_number(fmt::format("{}/../queue/{}", base, name));
+std::string sysfs_folder(dev_t device) {
+  return fmt::format("/sys/dev/block/{}:{}", major(device), minor(device));
+}
+
+// A partition has no such properties of its own; its disk's are one level up.
+std::optional<std::uint32_t> device_number(dev_t device, const char* name) {
+  const std::string base = sysfs_folder(device);
+  if (const auto value = read_number(fmt::format("{}/{}", base, name))) return value;
+  return read_number(fmt::format("{}/../{}", base, name));
+}
+
+std::optional<std::string> real_path(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  return real ? std::optional<std::string>(real.get()) : std::nullopt;
+}
+
+std::optional<std::string> node_of(dev_t device) {
+  const auto folder = real_path(sysfs_folder(device));
+  if (!folder) return std::nullopt;
+  std::string name = folder->substr(folder->rfind('/') + 1);
+  std::ranges::replace(name, '!', '/');  // sysfs' way to write a name with a slash
+  return "/dev/" + name;
 }
 
 }  // namespace
@@ -57,9 +77,10 @@ HostDisk host_disk_of(const std::string& path) {
   if (::stat(path.c_str(), &file) == 0) {
     const dev_t device = S_ISBLK(file.st_mode) ? file.st_rdev : file.st_dev;
     host.logical_sector_bytes =
-        queue_number(device, "logical_block_size").value_or(host.logical_sector_bytes);
+        device_number(device, "queue/logical_block_size").value_or(host.logical_sector_bytes);
     host.physical_sector_bytes =
-        queue_number(device, "physical_block_size").value_or(host.physical_sector_bytes);
+        device_number(device, "queue/physical_block_size").value_or(host.physical_sector_bytes);
+    host.removable = device_number(device, "removable").value_or(0) != 0;
   }
   return host;
 }
@@ -80,6 +101,25 @@ SectorSizes device_sector_sizes(const File& file) noexcept {
   if (::ioctl(file.fd(), BLKPBSZGET, &physical) == 0) sizes.physical_bytes = physical;
   sizes.physical_bytes = std::max(sizes.physical_bytes, sizes.logical_bytes);
   return sizes;
+}
+
+std::optional<std::string> block_node_of(const std::string& path) {
+  struct stat file{};
+  if (::stat(path.c_str(), &file) != 0) return std::nullopt;
+  if (S_ISBLK(file.st_mode)) return node_of(file.st_rdev);
+  if (auto node = node_of(file.st_dev)) return node;
+  // btrfs and its like have device numbers of their own; their mount names the device.
+  const auto mount = mount_of(path);
+  return mount && mount->source.starts_with("/dev/") ? real_path(mount->source) : std::nullopt;
+}
+
+std::string whole_disk_of(const std::string& node) {
+  struct stat file{};
+  if (::stat(node.c_str(), &file) != 0 || !S_ISBLK(file.st_mode)) return node;
+  const std::string folder = sysfs_folder(file.st_rdev);
+  if (!read_number(folder + "/partition")) return node;
+  const auto disk = real_path(folder + "/..");
+  return disk ? "/dev/" + disk->substr(disk->rfind('/') + 1) : node;
 }
 
 std::optional<std::uint64_t> host_file_size(const std::string& path) {

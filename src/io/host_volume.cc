@@ -280,6 +280,17 @@ bool mount_compresses(const MountEntry& mount) {
   return false;
 }
 
+std::vector<MountEntry> current_mounts() { return parse_mountinfo(read_mountinfo()); }
+
+std::optional<MountEntry> mount_of(const std::string& path) {
+  struct statx attributes{};
+  if (::statx(AT_FDCWD, path.c_str(), AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &attributes) != 0)
+    return std::nullopt;
+  const std::vector<MountEntry> mounts = current_mounts();
+  const MountEntry* mount = find_mount(mounts, path, attributes);
+  return mount == nullptr ? std::nullopt : std::optional<MountEntry>(*mount);
+}
+
 HostVolumeFacts probe_host_volume(const std::string& path) {
   HostVolumeFacts facts;
   struct statx attributes{};
@@ -288,7 +299,7 @@ HostVolumeFacts probe_host_volume(const std::string& path) {
   probe_file(path, attributes, facts);
   if (facts.compressed) add_reason(facts, "the file is marked to be compressed (chattr +c)");
   if (facts.encrypted) add_reason(facts, "the file is encrypted by its file system (fscrypt)");
-  const std::vector<MountEntry> mounts = parse_mountinfo(read_mountinfo());
+  const std::vector<MountEntry> mounts = current_mounts();
   const MountEntry* mount = find_mount(mounts, path, attributes);
   if (mount == nullptr) return facts;
   if (mount_compresses(*mount)) {

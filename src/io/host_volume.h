@@ -44,6 +44,11 @@ std::string read_mountinfo();
 /// Lines that are not as proc(5) says are left out.
 std::vector<MountEntry> parse_mountinfo(std::string_view text);
 
+/// All mounts that this process sees.
+std::vector<MountEntry> current_mounts();
+/// The mount that `path` lies on; unset when it is not known.
+std::optional<MountEntry> mount_of(const std::string& path);
+
 /// The server that a network mount names: its addresses and names, most exact first. Empty for local file
 /// systems.
 std::vector<std::string> servers_of(const MountEntry& mount);

@@ -21,18 +21,15 @@ enum absent {
   CreateFileW,
   DeleteFileW,
   DeviceIoControl,
-  FlushFileBuffers,
   GetOverlappedResult,
   LocalFree,
-  ReadFile,
   ResetEvent,
   SetEvent,
   SetVolumeMountPoint,
   SetVolumeMountPointW,
   Sleep,
   UuidCreate,
-  WaitForSingleObject,
-  WriteFile
+  WaitForSingleObject
 };
 
 int main(void) { return 0; }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Fills a folder with the images that the C tests open: `make_images FOLDER [COMMAND…]`. With a command, it then
-// publishes two attachment records (permanent, one of them read-only), runs the command, and returns its status;
-// the records live as long as that takes.
+// Fills a folder with the images that the C tests open: `make_images FOLDER [COMMAND…]`. With a command, it
+// then publishes two attachment records (permanent, one of them read-only), runs the command, and returns its
+// status; the records live as long as that takes.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -75,7 +75,8 @@ void make_vhds(const fs::path& folder) {
     save(*fixed.file(), folder / name);
   }
   fs::permissions(folder / "secret.vhd", fs::perms::owner_read | fs::perms::owner_write);
-  fs::permissions(folder / "readonly.vhd", fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
+  fs::permissions(folder / "readonly.vhd",
+                  fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
   save(*VhdBuilder::dynamic(kVhdBytes).windows_alignment().unique_id(kDiskId).fill(0, 16, 0x11).file(),
        folder / "dynamic.vhd");
   save(*VhdBuilder::differencing(kVhdBytes)
@@ -171,13 +172,16 @@ void make_others(const fs::path& folder) {
 }
 
 attach::PublishedRecord publish_attachment(const fs::path& image, bool read_only) {
-  const auto file = value_of(open_posix_file(image.string(), {.writable = false, .lock = false, .trace = {}}));
-  return value_of(attach::publish({.image_path = image.string(),
-                                   .image = value_of(file->identity()),
-                                   .device_node = "/dev/loop99",
-                                   .read_only = read_only,
-                                   .permanent = true,
-                                   .process = static_cast<std::uint64_t>(::getpid())}));
+  const auto file =
+      value_of(open_posix_file(image.string(), {.writable = false, .lock = false, .trace = {}}));
+  attach::AttachmentRecord record;
+  record.image_path = image.string();
+  record.image = value_of(file->identity());
+  record.device_node = "/dev/loop99";
+  record.read_only = read_only;
+  record.permanent = true;
+  record.process = static_cast<std::uint64_t>(::getpid());
+  return value_of(attach::publish(record));
 }
 
 int run(char** command) {

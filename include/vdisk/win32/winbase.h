@@ -78,26 +78,56 @@ typedef struct _OVERLAPPED {
 
 #pragma GCC diagnostic pop
 
-/* These three bind to names of the library's own, by asm label, because other libraries on Linux also carry a
- * CloseHandle or GetLastError and the two must not take each other's calls. */
+/* These bind to names of the library's own, by asm label, because other libraries on Linux also carry a
+ * CloseHandle or ReadFile and the two must not take each other's calls. */
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Closes a handle that this library returned. A virtual disk that was attached without
- * ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME is detached with its last handle.
+/* Closes a handle that this library returned. A virtual disk that this process attached without
+ * ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME is detached with the process's last handle to it.
  *
  * Returns TRUE, or FALSE with GetLastError() == ERROR_INVALID_HANDLE for NULL, INVALID_HANDLE_VALUE, a handle
  * closed before and any other value: harmless in every case (virtdisk-api.md 1.12, T23). Any thread, but no
  * other call may still use the handle. */
 VIRTDISK_API BOOL WINAPI CloseHandle(_In_ HANDLE hObject) __asm__("VirtdiskCloseHandle");
 
-/* The calling thread's last error. CloseHandle sets it on failure; the functions of virtdisk.h return their
- * code instead (virtdisk-api.md 3). */
+/* The calling thread's last error. The functions of this header set it on failure; the functions of
+ * virtdisk.h return their code instead (virtdisk-api.md 3). */
 VIRTDISK_API DWORD WINAPI GetLastError(void) __asm__("VirtdiskGetLastError");
 
 /* Sets the calling thread's last error. */
 VIRTDISK_API void WINAPI SetLastError(_In_ DWORD dwErrCode) __asm__("VirtdiskSetLastError");
+
+/* Reads from a virtual disk that is attached through this handle with ATTACH_VIRTUAL_DISK_FLAG_NO_LOCAL_HOST
+ * (virtdisk-api.md 3.3): whole sectors, from the offset in lpOverlapped, which is required. Ends before it
+ * returns, with the bytes read in *lpNumberOfBytesRead, if given, and in lpOverlapped; there are no events,
+ * so hEvent is not looked at. What begins inside the disk and reaches past its end is cut off there.
+ *
+ *   TRUE, or FALSE with GetLastError():
+ *   ERROR_INVALID_HANDLE (6): not a virtual disk handle
+ *   ERROR_BAD_COMMAND (22): not attached in that way
+ *   ERROR_INVALID_PARAMETER (87): lpBuffer or lpOverlapped NULL; offset or length not whole sectors
+ *   ERROR_HANDLE_EOF (38): the offset lies at or behind the end
+ *   and codes of reading a corrupt image (virtdisk.h)
+ *
+ * Any thread, and any number at once. */
+VIRTDISK_API BOOL WINAPI ReadFile(_In_ HANDLE hFile, LPVOID lpBuffer, _In_ DWORD nNumberOfBytesToRead,
+                                  LPDWORD lpNumberOfBytesRead,
+                                  LPOVERLAPPED lpOverlapped) __asm__("VirtdiskReadFile");
+
+/* Writes in the same way; also cut off at the end. Unless the handle was opened with
+ * OPEN_VIRTUAL_DISK_FLAG_CACHED_IO or _NO_WRITE_HARDENING, what was written is on stable storage when the
+ * call returns. Codes as ReadFile, and
+ *
+ *   ERROR_WRITE_PROTECT (19): attached with ATTACH_VIRTUAL_DISK_FLAG_READ_ONLY
+ *   ERROR_DISK_FULL (112): the host has no room for the image to grow */
+VIRTDISK_API BOOL WINAPI WriteFile(_In_ HANDLE hFile, LPCVOID lpBuffer, _In_ DWORD nNumberOfBytesToWrite,
+                                   LPDWORD lpNumberOfBytesWritten,
+                                   LPOVERLAPPED lpOverlapped) __asm__("VirtdiskWriteFile");
+
+/* Brings to stable storage what was written through the handle. Codes 6 and 22 as ReadFile. */
+VIRTDISK_API BOOL WINAPI FlushFileBuffers(_In_ HANDLE hFile) __asm__("VirtdiskFlushFileBuffers");
 
 #ifdef __cplusplus
 }
