@@ -59,15 +59,21 @@ class FuseAndLoop final : public ProvidedDevice {
 
   Status revive() override {
     Status ended = await_worker(worker_);
-    auto successor = may_restart() ? start_worker(task(/*resume=*/true)) : std::unexpected(ended.error());
-    if (successor) {
-      worker_ = *std::move(successor);
-      return {};
-    }
     worker_ = {};
+    // A successor may be killed, too, even before it has begun.
+    while (!ended && ended.error().id() == faults::kServerDied.id && may_restart()) {
+      auto successor = start_worker(task(/*resume=*/true));
+      if (successor) {
+        worker_ = *std::move(successor);
+        return {};
+      }
+      ended = std::unexpected(std::move(successor).error());
+    }
     // Without a holder the connection ends, and all that waits for it fails.
     connection_.device.reset();
-    return std::unexpected(std::move(successor).error());
+    return ended
+               ? fail(faults::kServerDied, "{}: the process that served the image ended", what_.request.path)
+               : ended;
   }
 
   Status remove() override {
