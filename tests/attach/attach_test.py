@@ -486,7 +486,11 @@ class Kills(Case):
         self.assert_clean(image)
 
     def worker_of(self, disk):
-        wait_until(lambda: children_of(disk["process"]), "a worker")
+        try:
+            wait_until(lambda: children_of(disk["process"]), "a worker")
+        except (AssertionError, FileNotFoundError):
+            run("umount", "-l", *self.mounted, check=False)
+            raise AssertionError("there is no worker: " + self.vdisk("detach", disk["device"]).stderr) from None
         return children_of(disk["process"])[0]
 
     def kill_worker(self, disk):

@@ -149,7 +149,7 @@ class Keeper {
     for (const int number : {SIGTERM, SIGHUP, SIGINT}) ::sigaddset(&signals, number);
     const UniqueFd signalled(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
     while (provided_) {
-      if (leaving_) static_cast<void>(detach(ended_ ? Manner::kGiveUp : Manner::kOrderly));
+      if (leaving_) static_cast<void>(detach(end_ ? Manner::kGiveUp : Manner::kOrderly));
       if (!provided_) break;
       std::array<pollfd, 4> waiting = {{{signalled.get(), POLLIN, 0},
                                         {control_.get(), POLLIN, 0},
@@ -177,8 +177,10 @@ class Keeper {
 
   /// What cannot be brought back has errors for its users by now, and goes when they let it go.
   void on_server_end() {
-    if (provided_->device->revive()) return;
-    ended_ = true;
+    Status alive = provided_->device->revive();
+    if (alive) return;
+    end_ = std::move(alive).error();
+    end_->add_context("the disk stopped to work before it was detached");
     leaving_ = true;
   }
 
@@ -190,12 +192,12 @@ class Keeper {
     const std::string command = request->text("command").value_or("");
     Fields fields;
     if (command == kDetachCommand || command == kForceCommand) {
-      const Manner careful = ended_ ? Manner::kGiveUp : Manner::kOrderly;
+      const Manner careful = end_ ? Manner::kGiveUp : Manner::kOrderly;
       const Status gone = detach(command == kForceCommand ? Manner::kForce : careful);
-      if (gone) {
-        fields.add("done", true);
+      if (!gone || end_) {
+        fields = to_fields(gone ? *end_ : gone.error());
       } else {
-        fields = to_fields(gone.error());
+        fields.add("done", true);
       }
     } else {
       fields = to_fields(fail(faults::kForeignAnswer, "the server knows no command '{}'", command).error());
@@ -227,8 +229,8 @@ class Keeper {
   UniqueFd control_;
   std::vector<std::string> notes_;
   std::vector<std::string> warnings_;
-  bool leaving_ = false;  ///< The device is to go as soon as nobody uses it.
-  bool ended_ = false;    ///< What served it was killed.
+  bool leaving_ = false;      ///< The device is to go as soon as nobody uses it.
+  std::optional<Error> end_;  ///< Why what served it could not be brought back.
   std::pair<std::string, FileIdentity> lingering_;
 };
 
