@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of vdisk(1) for fish.
 set -l seen __fish_seen_subcommand_from
-set -l commands open info map check create convert diff io demo attach detach list serve help version
+set -l commands open info map check create convert diff io demo attach detach list serve mount umount help version
 complete -c vdisk -n "not $seen $commands" -f
 complete -c vdisk -n "not $seen $commands" -l help -s h -d 'Print help'
 complete -c vdisk -n "not $seen $commands" -l version -d 'Print the version'
@@ -18,6 +18,8 @@ complete -c vdisk -n "not $seen $commands" -a attach -d "Make images appear as d
 complete -c vdisk -n "not $seen $commands" -a detach -d "Take attached disks away"
 complete -c vdisk -n "not $seen $commands" -a list -d "List attached images"
 complete -c vdisk -n "not $seen $commands" -a serve -d "Serve a disk to NBD clients"
+complete -c vdisk -n "not $seen $commands" -a mount -d "Show a disk and its partitions as plain files"
+complete -c vdisk -n "not $seen $commands" -a umount -d "Unmount what vdisk mount has mounted"
 complete -c vdisk -n "not $seen $commands" -a help -d "Explain a command"
 complete -c vdisk -n "not $seen $commands" -a version -d "Print the version"
 complete -c vdisk -n "$seen help" -f -a "$commands"
@@ -164,3 +166,18 @@ complete -c vdisk -n "$seen serve" -l allow-raw-parent -d 'Allow a parent that i
 complete -c vdisk -n "$seen serve" -l json -d 'Print JSON'
 complete -c vdisk -n "$seen serve" -l quiet -s q -d 'Errors only'
 complete -c vdisk -n "$seen serve" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen mount" -l as-files -d 'Plain files'
+complete -c vdisk -n "$seen mount" -l read-only -d 'Without write access'
+complete -c vdisk -n "$seen mount" -l foreground -d 'End with this process'
+complete -c vdisk -n "$seen mount" -l format -x -a 'raw vhd vhdx vhdset iso' -d 'Format of the image'
+complete -c vdisk -n "$seen mount" -l parent-dir -x -a '(__fish_complete_directories)' -d 'Also look for parents in DIR'
+complete -c vdisk -n "$seen mount" -l confine -d 'Follow no recorded path out of the given folders'
+complete -c vdisk -n "$seen mount" -l map-drive -x -d 'What a Windows drive or share means here'
+complete -c vdisk -n "$seen mount" -l no-parents -d 'Open the image alone'
+complete -c vdisk -n "$seen mount" -l allow-raw-parent -d 'Allow a parent that is a raw file'
+complete -c vdisk -n "$seen mount" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen mount" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen mount" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen umount" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen umount" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen umount" -l verbose -s v -d 'Remarks too'

@@ -120,6 +120,8 @@ extern const CommandRow kDetachCommand;
 extern const CommandRow kAttachCommand;
 extern const CommandRow kListCommand;
 extern const CommandRow kServeCommand;
+extern const CommandRow kMountCommand;
+extern const CommandRow kUmountCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 

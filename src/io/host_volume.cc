@@ -63,20 +63,6 @@ std::optional<std::string> option_value(std::string_view options, std::string_vi
   return std::nullopt;
 }
 
-std::string read_mountinfo() {
-  std::string text;
-  const UniqueFd fd(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
-  if (!fd) return text;
-  std::array<char, 16384> piece;
-  while (text.size() < kMostMountinfoBytes) {
-    const ssize_t got = ::read(fd.get(), piece.data(), piece.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    text.append(piece.data(), static_cast<std::size_t>(got));
-  }
-  return text;
-}
-
 struct Address {
   int family = AF_UNSPEC;
   std::array<unsigned char, 16> bytes{};
@@ -174,6 +160,20 @@ void probe_file(const std::string& path, const struct statx& attributes, HostVol
 
 }  // namespace
 
+std::string read_mountinfo() {
+  std::string text;
+  const UniqueFd fd(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  if (!fd) return text;
+  std::array<char, 16384> piece;
+  while (text.size() < kMostMountinfoBytes) {
+    const ssize_t got = ::read(fd.get(), piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    text.append(piece.data(), static_cast<std::size_t>(got));
+  }
+  return text;
+}
+
 std::vector<MountEntry> parse_mountinfo(std::string_view text) {
   std::vector<MountEntry> mounts;
   while (!text.empty()) {
@@ -181,7 +181,11 @@ std::vector<MountEntry> parse_mountinfo(std::string_view text) {
     MountEntry entry;
     const std::string_view id = take_until(line, ' ');
     if (std::from_chars(id.data(), id.data() + id.size(), entry.id).ec != std::errc()) continue;
-    for (int skipped = 0; skipped < 3; ++skipped) take_until(line, ' ');  // parent, device, root
+    take_until(line, ' ');  // parent
+    std::string_view device = take_until(line, ' ');
+    take_until(device, ':');
+    std::from_chars(device.data(), device.data() + device.size(), entry.device_minor);
+    take_until(line, ' ');  // root
     entry.mount_point = unescaped(take_until(line, ' '));
     const std::size_t separator = line.find(" - ");
     if (separator == std::string_view::npos) continue;

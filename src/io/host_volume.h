@@ -31,11 +31,15 @@ HostVolumeFacts probe_host_volume(const std::string& path);
 /// One line of /proc/self/mountinfo (proc(5)).
 struct MountEntry {
   std::uint64_t id = 0;
+  unsigned device_minor = 0;  ///< Of st_dev of what is mounted.
   std::string mount_point;
   std::string type;     ///< "btrfs", "nfs4", "fuse.sshfs"
   std::string source;   ///< "/dev/sda1", "server:/export"
   std::string options;  ///< Those of the file system (super options), comma separated.
 };
+
+/// The text of /proc/self/mountinfo; "" when it cannot be read.
+std::string read_mountinfo();
 
 /// Lines that are not as proc(5) says are left out.
 std::vector<MountEntry> parse_mountinfo(std::string_view text);

@@ -19,7 +19,10 @@ inline constexpr Fault kNoResend{"fuse.no_resend", win32::kNotSupported,
 inline constexpr Fault kConnection{"fuse.connection", win32::kIoDevice,
                                    "The connection to the kernel's FUSE failed or was aborted."};
 
-inline constexpr const Fault* kFuse[] = {&kNoFuse,    &kMountPoint, &kMountRefused,
-                                         &kMountBusy, &kNoResend,   &kConnection};
+inline constexpr Fault kClosing{"fuse.closing", win32::kIoDevice,
+                                "The folder is unmounted, but its image was not closed cleanly."};
+
+inline constexpr const Fault* kFuse[] = {&kNoFuse,   &kMountPoint, &kMountRefused, &kMountBusy,
+                                         &kNoResend, &kConnection, &kClosing};
 
 }  // namespace vdisk::serve::faults

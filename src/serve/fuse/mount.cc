@@ -19,6 +19,7 @@
 #include <cstring>
 #include <vector>
 
+#include "io/host_volume.h"
 #include "serve/fuse/faults.h"
 
 // The C library's <sys/mount.h> of Debian 12 has the calls; nobody else's need be there.
@@ -214,14 +215,14 @@ Result<FuseConnection> mount_at(const std::string& folder, const std::string& so
                           : mount_by_helper(folder, source, read_only);
 }
 
-Status unmount(const std::string& folder) {
+Status unmount(const std::string& folder, bool even_if_busy) {
   if (::geteuid() == 0) {
-    if (::umount2(folder.c_str(), UMOUNT_NOFOLLOW) == 0) return {};
+    if (::umount2(folder.c_str(), UMOUNT_NOFOLLOW | (even_if_busy ? MNT_DETACH : 0)) == 0) return {};
     if (errno == EBUSY) return fail_errno(faults::kMountBusy, errno, "{}: unmounting", folder);
     if (errno == EINVAL) return fail(faults::kMountPoint, "{}: nothing is mounted there", folder);
     return refused(errno, folder);
   }
-  const HelperRun run = run_helper({"-u", "--", folder}, -1);
+  const HelperRun run = run_helper({even_if_busy ? "-uz" : "-u", "--", folder}, -1);
   if (!run.found) {
     return fail_errno(faults::kNoFuse, run.status,
                       "{}: {} is needed where the user is not root (Debian package fuse3)", folder, kHelper);
@@ -233,9 +234,27 @@ Status unmount(const std::string& folder) {
 }
 
 Result<unsigned> connection_of(int mounted_file) {
-  struct stat stat{};
-  if (::fstat(mounted_file, &stat) != 0) return fail_errno(faults::kMountPoint, errno, "the mounted folder");
-  return minor(stat.st_dev);
+  struct statx stat{};
+  // What the kernel knows already: a server that is gone, or not there yet, is not asked.
+  if (::statx(mounted_file, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &stat) != 0) {
+    return fail_errno(faults::kMountPoint, errno, "the mounted folder");
+  }
+  return stat.stx_dev_minor;
+}
+
+Result<unsigned> connection_at(const std::string& folder) {
+  std::array<char, PATH_MAX> path{};
+  if (::realpath(folder.c_str(), path.data()) == nullptr)
+    return fail_errno(faults::kMountPoint, errno, "{}", folder);
+  const std::string type = fmt::format("fuse.{}", kSubtype);
+  const std::vector<MountEntry> mounts = parse_mountinfo(read_mountinfo());
+  // Of several that lie on top of one another, the last one is seen.
+  for (auto mount = mounts.rbegin(); mount != mounts.rend(); ++mount) {
+    if (mount->mount_point != path.data()) continue;
+    if (mount->type == type) return mount->device_minor;
+    break;
+  }
+  return fail(faults::kMountPoint, "{}: no image is mounted there as files", folder);
 }
 
 Status abort_connection(unsigned connection) {

@@ -28,11 +28,16 @@ Result<FuseConnection> connect_hidden(bool read_only);
 /// mounts show.
 Result<FuseConnection> mount_at(const std::string& folder, const std::string& source, bool read_only);
 
-/// Unmounts `folder`. Fails with fuse.mount_busy (170) while something in it is in use, fuse.mount_point (3)
-/// when nothing of ours is mounted there, fuse.mount_refused (5).
-Status unmount(const std::string& folder);
+/// Unmounts `folder`; with `even_if_busy` it is gone at once for everyone who does not use it yet. Fails with
+/// fuse.mount_busy (170) while something in it is in use, fuse.mount_point (3) when nothing of ours is
+/// mounted there, fuse.mount_refused (5).
+Status unmount(const std::string& folder, bool even_if_busy = false);
 
-/// The number of a mounted connection: its device number's minor half (fusectl calls it the connection).
+/// The number of the connection that is mounted at `folder`, which is given as any path: its device's minor
+/// number, as fusectl names it. Never waits for a server. Fails with fuse.mount_point (3) when no mount of
+/// ours begins there.
+Result<unsigned> connection_at(const std::string& folder);
+/// The same of a file or folder that was opened through it.
 Result<unsigned> connection_of(int mounted_file);
 /// Fails every request of the connection with EIO at once, answered or not, as /sys/fs/fuse/connections
 /// offers it; mounts that file system if nobody has. Needs root. Fails with fuse.mount_refused (5).
