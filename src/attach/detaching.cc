@@ -2,8 +2,11 @@
 #include "attach/detaching.h"
 
 #include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 #include "attach/block_nodes.h"
@@ -40,6 +43,24 @@ Result<UniqueFd> claim_alone(const std::string& node, bool read_only) {
   }
 }
 
+/// Flushes by a process of its own: what serves the device may be killed meanwhile, and then this one must
+/// put a successor in its place. An errno, or 0.
+int flush(ProvidedDevice& device, int fd) {
+  const pid_t child = ::fork();
+  if (child < 0) return errno;
+  if (child == 0) ::_exit(::fsync(fd) == 0 ? 0 : errno);
+  const UniqueFd done(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  for (;;) {
+    std::array<pollfd, 2> waiting = {{{done.get(), POLLIN, 0}, {device.ended_fd(), POLLIN, 0}}};
+    ::poll(waiting.data(), waiting.size(), -1);
+    if (waiting[0].revents != 0) break;
+    if (waiting[1].revents != 0) static_cast<void>(device.revive());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
 }  // namespace
 
 Status take_away(ProvidedDevice& device, bool read_only, Manner manner) {
@@ -50,8 +71,9 @@ Status take_away(ProvidedDevice& device, bool read_only, Manner manner) {
     device.abort();
   } else {
     claimed = VDISK_TRY(claim_alone(node, read_only));
-    if (manner == Manner::kOrderly && !read_only && ::fsync(claimed.get()) != 0) {
-      return fail_errno(faults::kDevice, errno,
+    const int error = manner == Manner::kOrderly && !read_only ? flush(device, claimed.get()) : 0;
+    if (error != 0) {
+      return fail_errno(faults::kDevice, error,
                         "flushing {}; what was written last may be lost, 'vdisk detach --force' gives it up",
                         node);
     }

@@ -12,28 +12,37 @@
 
 #include <array>
 #include <cerrno>
+#include <memory>
 #include <new>
 #include <thread>
 
 #include "attach/faults.h"
 #include "base/fault.h"
+#include "disk/intents.h"
 #include "serve/fuse/fuse_server.h"
 
 namespace vdisk::attach {
 
 namespace {
 
-// Where the worker has its two descriptors; whatever else the keeper has open is not its business.
+// Where the worker has its descriptors; whatever else the keeper has open is not its business.
 constexpr int kSocket = 3;
 constexpr int kDevice = 4;
+constexpr int kIntents = 5;
 
-void take_descriptors(int socket, int device) {
-  // By way of high numbers, so that neither overwrites the other.
-  const int socket_copy = ::fcntl(socket, F_DUPFD_CLOEXEC, 64);
-  const int device_copy = ::fcntl(device, F_DUPFD_CLOEXEC, 64);
-  ::dup3(socket_copy, kSocket, O_CLOEXEC);
-  ::dup3(device_copy, kDevice, O_CLOEXEC);
-  ::close_range(kDevice + 1, ~0U, 0);
+void take_descriptors(int socket, int device, int intents) {
+  // By way of high numbers, so that none overwrites another.
+  std::array<int, 3> high{};
+  const std::array<int, 3> given = {socket, device, intents};
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    high[i] = given[i] < 0 ? -1 : ::fcntl(given[i], F_DUPFD_CLOEXEC, 64);
+  }
+  for (std::size_t i = 0; i < high.size(); ++i) {
+    const int wanted = kSocket + static_cast<int>(i);
+    ::close(wanted);
+    if (high[i] >= 0) ::dup3(high[i], wanted, O_CLOEXEC);
+  }
+  ::close_range(kIntents + 1, ~0U, 0);
 }
 
 /// Memory that the kernel wants back may be memory that it gets only by writing to this disk, so this
@@ -48,13 +57,20 @@ Status serve(const WorkerTask& task, Fields& ready) {
   open.trace = [&ready](TraceLevel level, std::string_view text) {
     if (level == TraceLevel::kWarning) ready.add("warning", text);
   };
+  open.lock = LockMode::kNone;
+  // Outlives the disk, which writes to it.
+  std::unique_ptr<IntentMemory> intents;
   Disk disk = VDISK_TRY(Disk::open(task.request.path, open));
+  if (task.intents >= 0) {
+    intents = VDISK_TRY(IntentMemory::open(UniqueFd(kIntents)));
+    VDISK_TRY(keep_intents(disk, *intents));
+  }
   serve::FuseServer server(kDevice,
                            {{.name = task.file_name,
                              .disk = &disk,
                              .range = task.range,
                              .read_only = task.request.options.read_only}},
-                           {});
+                           {.resume = task.resume, .trace = {}});
   ready.add("ready", true);
   send_message(kSocket, ready);
   // The keeper's end of the socket says when to stop, also by the keeper's death.
@@ -72,7 +88,7 @@ Status serve(const WorkerTask& task, Fields& ready) {
 }
 
 [[noreturn]] void work(const WorkerTask& task, int socket) noexcept {
-  take_descriptors(socket, task.device);
+  take_descriptors(socket, task.device, task.intents);
   ::prctl(PR_SET_NAME, "vdisk-worker", 0, 0, 0);
   stay_in_memory();
   try {
@@ -102,12 +118,10 @@ Result<Worker> start_worker(const WorkerTask& task) {
   if (worker.process == 0) work(task, theirs.get());
   theirs.reset();
   worker.ended = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, worker.process, 0)));
-  const Fields ready = VDISK_TRY(receive_message(worker.socket.get(), -1));
-  if (ready.has("error")) {
-    ::waitpid(worker.process, nullptr, 0);
-    return std::unexpected(parse_error(ready));
-  }
-  return worker;
+  const auto ready = receive_message(worker.socket.get(), -1);
+  if (ready && !ready->has("error")) return worker;
+  ::waitpid(worker.process, nullptr, 0);
+  return std::unexpected(ready ? parse_error(*ready) : ready.error());
 }
 
 Status await_worker(Worker& worker) {

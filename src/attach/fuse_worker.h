@@ -20,12 +20,15 @@ struct Worker {
   UniqueFd socket;  ///< Its end stops the worker, which then closes the image and says so.
 };
 
-/// What every worker of one attachment serves.
+/// What every worker of one attachment serves. The keeper holds the image's lock, which so outlives its
+/// workers; they take none.
 struct WorkerTask {
   const AttachRequest& request;
   std::string file_name;  ///< Of the one file of the FUSE folder.
   DiskRange range;
-  int device = -1;  ///< The connection, /dev/fuse.
+  int device = -1;   ///< The connection, /dev/fuse.
+  int intents = -1;  ///< The memory of what no flush covers yet (format/intent_memory.h); -1 when read-only.
+  bool resume = false;  ///< The worker before this one was killed.
 };
 
 /// Forks a worker and waits until it has opened the image. Fails as Disk::open. REQUIRES: one thread.

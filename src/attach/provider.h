@@ -27,8 +27,11 @@ class ProvidedDevice {
   virtual const std::string& node() const noexcept = 0;
   virtual int fd() const noexcept = 0;
   virtual FileIdentity backing() const noexcept = 0;
-  /// A descriptor that becomes readable when what serves the device ended by itself; -1 where nothing can.
+  /// A descriptor that becomes readable when what serves the device was killed; -1 where nothing can be.
   virtual int ended_fd() const noexcept { return -1; }
+  /// After that: puts a successor in its place, which answers what was not answered; users notice a pause.
+  /// Where it fails, the device fails everything from now on, and ended_fd() is -1.
+  virtual Status revive() { return {}; }
   /// Lets the device go, waits until it is gone, and closes the image. Fails with attach.device when somebody
   /// still uses it (it goes with its last user then), and with whatever closing the image says.
   /// **Durability:** as Disk::close.

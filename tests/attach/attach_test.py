@@ -19,6 +19,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -28,6 +29,20 @@ MIB = 1 << 20
 VDISK = ""
 SERVER = ""
 PATIENCE_SECONDS = 20
+# Writes what it reads, piece by piece, each to a file of its own, flushed.
+WRITER = """
+import os, sys
+number = 0
+while True:
+    size = int.from_bytes(sys.stdin.buffer.read(4), "little")
+    if size == 0:
+        break
+    with open(os.path.join(sys.argv[1], str(number % 40)), "wb") as file:
+        file.write(sys.stdin.buffer.read(size))
+        file.flush()
+        os.fsync(file.fileno())
+    number += 1
+"""
 
 
 def run(*words, check=True, **options):
@@ -65,6 +80,17 @@ def sector_size(device):
 
 def children_of(process):
     return [int(pid) for pid in pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def feed(writer, pieces, enough):
+    """Keeps the writer at work until there were enough kills."""
+    number = 0
+    while not enough.is_set() or number % 4:
+        piece = pieces[number % 4]
+        writer.stdin.write(len(piece).to_bytes(4, "little") + piece)
+        number += 1
+    writer.stdin.write(bytes(4))
+    writer.stdin.close()
 
 
 class Case(unittest.TestCase):
@@ -459,21 +485,80 @@ class Kills(Case):
         self.detach(image)
         self.assert_clean(image)
 
-    def test_worker(self):
+    def worker_of(self, disk):
+        try:
+            wait_until(lambda: children_of(disk["process"]), "a worker")
+        except (AssertionError, FileNotFoundError):
+            run("umount", "-l", *self.mounted, check=False)
+            raise AssertionError("there is no worker: " + self.vdisk("detach", disk["device"]).stderr) from None
+        return children_of(disk["process"])[0]
+
+    def kill_worker(self, disk):
+        worker = self.worker_of(disk)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: worker not in children_of(disk["process"]), "the worker's end")
+
+    def hot_restart(self, image, kills):
+        disk = self.attach(image)
+        run("mkfs.ext4", "-q", "-F", disk["device"])
+        place = self.mount(disk["device"])
+        noise = random.Random(3)
+        pieces = [noise.randbytes(3 * MIB) for _ in range(4)]
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, place], stdin=subprocess.PIPE)
+        enough = threading.Event()
+        feeder = threading.Thread(target=feed, args=(writer, pieces, enough))
+        feeder.start()
+        for _ in range(kills):
+            time.sleep(noise.uniform(0.02, 0.2))
+            self.kill_worker(disk)
+        enough.set()
+        feeder.join()
+        self.assertEqual(writer.wait(), 0)
+        wanted = {path.name: hashlib.sha256(pieces[int(path.name) % 4]).hexdigest() for path in place.glob("[0-9]*")}
+        self.assertGreater(len(wanted), 0)
+        pathlib.Path("/proc/sys/vm/drop_caches").write_text("1")
+        self.assertEqual(tree_hash(place), wanted)
+        self.umount(place)
+        run("e2fsck", "-f", "-n", disk["device"])
+        self.detach(image)
+        self.assert_clean(image)
+
+    def test_hot_restart(self):
+        kills = 50 if os.environ.get("VDISK_LONG") else 8
+        self.hot_restart(self.create("disk.vhdx", "--size", "256M", "--block-size", "1M"), kills)
+        self.hot_restart(self.create("disk.vhd", "--size", "256M", "--block-size", "512K"), kills)
+        base = self.create("base.vhdx", "--size", "256M", "--block-size", "1M")
+        self.hot_restart(self.create("child.vhdx", "--parent", base), kills)
+
+    def test_nothing_can_take_the_image_between_two_workers(self):
+        image = self.create("disk.vhdx", "--size", "64M")
+        disk = self.attach(image)
+        worker = self.worker_of(disk)
+        os.kill(disk["process"], signal.SIGSTOP)
+        os.kill(worker, signal.SIGKILL)
+        time.sleep(0.1)
+        self.assertEqual(self.refused(32, "info", image)["code"], 32)
+        os.kill(disk["process"], signal.SIGCONT)
+        with open(disk["device"], "rb") as device:
+            device.read(MIB)
+
+    def test_worker_without_a_successor(self):
         image = self.create("disk.vhdx", "--size", "64M")
         disk, place = self.mounted_disk(image)
-        (worker,) = children_of(disk["process"])
-        os.kill(worker, signal.SIGKILL)
-        with self.assertRaises(OSError):
-            (place / "lost").write_bytes(b"lost")
-            with open(disk["device"], "rb") as device:
-                os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-                while device.read(MIB):
-                    pass
+        hidden = self.folder / "hidden.vhdx"
+        image.rename(hidden)
+        self.kill_worker(disk)
+        self.read_fails(disk["device"])
         self.umount(place)
         wait_until(lambda: not self.listed(), "the end")
         self.assert_gone(disk["device"])
-        self.assert_kept(image)
+        self.assert_kept(hidden)
+
+    def read_fails(self, path):
+        with self.assertRaises(OSError), open(path, "rb", buffering=0) as device:
+            os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            while device.read(MIB):
+                pass
 
     def test_keeper(self):
         for kind in ("fixed", "dynamic"):
@@ -522,10 +607,7 @@ class Kills(Case):
         disk, place = self.mounted_disk(image)
         self.detach(image, "--force")
         self.assertEqual(self.listed(), [])
-        with self.assertRaises(OSError), open(disk["device"], "rb", buffering=0) as device:
-            os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            while device.read(MIB):
-                pass
+        self.read_fails(disk["device"])
         self.umount(place)
         self.assert_kept(image)
 

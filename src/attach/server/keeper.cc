@@ -28,6 +28,7 @@ namespace {
 
 /// How often a device that is to go, but is in use, is looked at.
 constexpr int kRetryMilliseconds = 200;
+constexpr unsigned kStartSeconds = 120;
 
 Result<FileIdentity> identity_of(const std::string& path) {
   struct stat status{};
@@ -76,9 +77,12 @@ class Keeper {
 
  private:
   Status begin() {
-    // Read in any case: what lies unread in a socket that is closed keeps its other side from reading the answer.
+    // Read in any case: what lies unread in a socket that is closed keeps its other side from reading the
+    // answer.
     const Fields message = VDISK_TRY(receive_message(client_.get(), -1));
     VDISK_TRY(may_attach());
+    // A worker that is killed while nobody watches it yet must not leave us waiting for its file for ever.
+    ::alarm(kStartSeconds);
     auto request = parse_request(message);
     if (!request)
       return fail(faults::kForeignAnswer, "the client's request is not one that this version knows");
@@ -98,6 +102,7 @@ class Keeper {
       static_cast<void>(take_away(*provided_->device, request_.options.read_only, Manner::kForce));
       return published;
     }
+    ::alarm(0);
     return answer();
   }
 
@@ -144,12 +149,12 @@ class Keeper {
     for (const int number : {SIGTERM, SIGHUP, SIGINT}) ::sigaddset(&signals, number);
     const UniqueFd signalled(::signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
     while (provided_) {
-      if (leaving_) static_cast<void>(detach(ended_ ? Manner::kGiveUp : Manner::kOrderly));
+      if (leaving_) static_cast<void>(detach(end_ ? Manner::kGiveUp : Manner::kOrderly));
       if (!provided_) break;
       std::array<pollfd, 4> waiting = {{{signalled.get(), POLLIN, 0},
                                         {control_.get(), POLLIN, 0},
                                         {client_ ? client_.get() : -1, POLLIN, 0},
-                                        {ended_ ? -1 : provided_->device->ended_fd(), POLLIN, 0}}};
+                                        {provided_->device->ended_fd(), POLLIN, 0}}};
       if (::poll(waiting.data(), waiting.size(), leaving_ ? kRetryMilliseconds : -1) < 0) continue;
       if (waiting[0].revents != 0) on_signal(signalled.get());
       if (waiting[1].revents != 0) on_control();
@@ -170,9 +175,12 @@ class Keeper {
     while (::read(signalled, &info, sizeof info) > 0) leaving_ = true;
   }
 
-  /// What serves the device was killed: its users have errors by now, and it goes when they let it go.
+  /// What cannot be brought back has errors for its users by now, and goes when they let it go.
   void on_server_end() {
-    ended_ = true;
+    Status alive = provided_->device->revive();
+    if (alive) return;
+    end_ = std::move(alive).error();
+    end_->add_context("the disk stopped to work before it was detached");
     leaving_ = true;
   }
 
@@ -184,12 +192,12 @@ class Keeper {
     const std::string command = request->text("command").value_or("");
     Fields fields;
     if (command == kDetachCommand || command == kForceCommand) {
-      const Manner careful = ended_ ? Manner::kGiveUp : Manner::kOrderly;
+      const Manner careful = end_ ? Manner::kGiveUp : Manner::kOrderly;
       const Status gone = detach(command == kForceCommand ? Manner::kForce : careful);
-      if (gone) {
-        fields.add("done", true);
+      if (!gone || end_) {
+        fields = to_fields(gone ? *end_ : gone.error());
       } else {
-        fields = to_fields(gone.error());
+        fields.add("done", true);
       }
     } else {
       fields = to_fields(fail(faults::kForeignAnswer, "the server knows no command '{}'", command).error());
@@ -221,8 +229,8 @@ class Keeper {
   UniqueFd control_;
   std::vector<std::string> notes_;
   std::vector<std::string> warnings_;
-  bool leaving_ = false;  ///< The device is to go as soon as nobody uses it.
-  bool ended_ = false;    ///< What served it was killed.
+  bool leaving_ = false;      ///< The device is to go as soon as nobody uses it.
+  std::optional<Error> end_;  ///< Why what served it could not be brought back.
   std::pair<std::string, FileIdentity> lingering_;
 };
 
