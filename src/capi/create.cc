@@ -19,7 +19,6 @@
 #include "capi/wide.h"
 #include "disk/host_path.h"
 #include "format/registry.h"
-#include "io/host_disk.h"
 #include "io/posix_file.h"
 
 namespace vdisk::capi {
@@ -68,10 +67,9 @@ Result<CreateOptions> options_of(const CreateRequest& request, const CreateMembe
 /// no format.
 Result<Disk> open_source(const CreateMembers& members, const ParentSearch& parents) {
   OpenOptions how;
-  how.format = VDISK_TRY(wanted_format(members.source_type));
   how.parents = parents;
   const std::string path = VDISK_TRY(host_path(VDISK_TRY(text_of(members.source, "SourcePath")), parents));
-  if (!how.format && is_block_device(path)) how.format = FormatId::kRaw;
+  how.format = format_for(path, VDISK_TRY(wanted_format(members.source_type)));
   return Disk::open(path, how);
 }
 

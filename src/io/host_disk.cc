@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -65,6 +67,19 @@ HostDisk host_disk_of(const std::string& path) {
 bool is_block_device(const std::string& path) {
   struct stat file{};
   return ::stat(path.c_str(), &file) == 0 && S_ISBLK(file.st_mode);
+}
+
+SectorSizes device_sector_sizes(const File& file) noexcept {
+  SectorSizes sizes;
+  struct stat facts{};
+  if (file.fd() < 0 || ::fstat(file.fd(), &facts) != 0 || !S_ISBLK(facts.st_mode)) return sizes;
+  int logical = 0;
+  unsigned physical = 0;
+  if (::ioctl(file.fd(), BLKSSZGET, &logical) == 0 && logical >= 512)
+    sizes.logical_bytes = static_cast<std::uint32_t>(logical);
+  if (::ioctl(file.fd(), BLKPBSZGET, &physical) == 0) sizes.physical_bytes = physical;
+  sizes.physical_bytes = std::max(sizes.physical_bytes, sizes.logical_bytes);
+  return sizes;
 }
 
 std::optional<std::uint64_t> host_file_size(const std::string& path) {
