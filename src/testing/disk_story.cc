@@ -67,7 +67,9 @@ std::vector<std::uint64_t> shown_by(const Disk& disk, std::uint64_t disk_bytes) 
 
 std::string DiskKind::name() const {
   return fmt::format("{}_{}{}", format == FormatId::kVhd ? "vhd" : "vhdx",
-                     depth == 1 ? "dynamic" : fmt::format("chain_of_{}", depth),
+                     depth > 1 ? fmt::format("chain_of_{}", depth)
+                     : fixed   ? "fixed"
+                               : "dynamic",
                      sector_bytes == 512 ? "" : fmt::format("_{}", sector_bytes));
 }
 
@@ -85,7 +87,9 @@ std::string make_disk(const std::string& folder, const DiskKind& kind, std::uint
       if (kind.format != FormatId::kVhd) options.logical_sector_bytes = kind.sector_bytes;
       if (kind.sector_bytes > 512) options.physical_sector_bytes = kind.sector_bytes;
     }
-    options.block_bytes = kind.block_bytes;
+    const bool fixed = kind.fixed && layer == 0;
+    if (fixed) options.type = DiskType::kFixed;
+    if (!fixed) options.block_bytes = kind.block_bytes;
     must(create(path, options));
     if (layer + 1 == kind.depth) break;
     Disk disk = must_open(path, true);

@@ -22,7 +22,8 @@ namespace vdisk::testing {
 /// One way a disk may be, with its parents.
 struct DiskKind {
   FormatId format = FormatId::kVhdx;
-  int depth = 1;  ///< Files in the chain; with more than one the leaf is differencing.
+  int depth = 1;       ///< Files in the chain; with more than one the leaf is differencing.
+  bool fixed = false;  ///< The base.
   std::uint32_t block_bytes = 1 << 20;
   std::uint32_t sector_bytes = 512;
   std::uint64_t disk_bytes = 16 << 20;
