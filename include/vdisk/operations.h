@@ -111,15 +111,20 @@ struct ConvertOptions {
   ZeroSearch zeros = ZeroSearch::kUnlessShared;
   /// What Azure takes: a fixed VHD of whole mebibytes (formats.md 1.18).
   bool azure = false;
+  /// The target may be a block device, whose content is replaced; else one is refused like any file that exists (80).
+  bool device = false;
   /// Where the disk grew, moves the backup GPT to its new end; else a GPT gets a warning through `trace`.
   bool fix_gpt = false;
 };
 
-/// Makes a new image at `target` that shows what `source` shows, its parents included. "-" is standard output as a
-/// stream: raw, a fixed VHD, or a VHDX without a parent. Never overwrites (80). Fails as `create`; with 87 for a size
-/// below the source's and for a stream of another kind; with 109 when the stream's reader went away; with 995 when
-/// cancelled. A failed or cancelled conversion leaves no file.
-/// **Durability:** the file and its folder are flushed before success is returned; until then there is no file.
+/// Makes an image at `target` that shows what `source` shows, its parents included. "-" is standard output as a
+/// stream: raw, a fixed VHD, or a VHDX without a parent. With `options.device` a block device takes raw bytes: zeros are cleared or discarded,
+/// what lies behind the disk's end stays as it is. A file is never overwritten (80). Fails as `create`; with 87 for a
+/// size below the source's and for a stream or device of another kind; with 112 for a device that is too small, with 32
+/// for one that is mounted or in use; with 109 when the stream's reader went away; with 995 when cancelled. A failed or
+/// cancelled conversion leaves no file; a device holds a part of the disk then.
+/// **Durability:** the file and its folder are flushed before success is returned; until then there is no file. A device
+/// is flushed before success is returned.
 Status convert(const Disk& source, const std::string& target, const ConvertOptions& options,
                const OperationControl& control = {});
 

@@ -11,6 +11,7 @@
 #include "attach/faults.h"
 #include "base/fault.h"
 #include "disk/fault_catalogue.h"
+#include "serve/fuse/faults.h"
 
 namespace vdisk::attach {
 
@@ -28,6 +29,7 @@ bool assign(T& into, std::optional<T> value) {
 const Fault& find_fault(std::string_view id) {
   std::vector<const Fault*> rows = all_faults();
   rows.insert(rows.end(), std::begin(faults::kAll), std::end(faults::kAll));
+  rows.insert(rows.end(), std::begin(serve::faults::kFuse), std::end(serve::faults::kFuse));
   const auto row = std::ranges::find(rows, id, [](const Fault* fault) { return fault->id; });
   return row == rows.end() ? faults::kForeignAnswer : **row;
 }

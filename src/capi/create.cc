@@ -20,7 +20,6 @@
 #include "capi/wide.h"
 #include "disk/host_path.h"
 #include "format/registry.h"
-#include "io/host_disk.h"
 #include "io/posix_file.h"
 
 namespace vdisk::capi {
@@ -69,11 +68,10 @@ Result<CreateOptions> options_of(const CreateRequest& request, const CreateMembe
 /// no format.
 Result<Disk> open_source(const CreateMembers& members, const ParentSearch& parents) {
   OpenOptions how;
-  how.format = VDISK_TRY(wanted_format(members.source_type));
   how.parents = parents;
   const std::string text = VDISK_TRY(text_of(members.source, "SourcePath"));
   const std::string path = VDISK_TRY(host_path(text, parents));
-  if (!how.format && is_block_device(path)) how.format = FormatId::kRaw;
+  how.format = format_for(path, VDISK_TRY(wanted_format(members.source_type)));
   return Disk::open(path, how);
 }
 

@@ -21,7 +21,7 @@ class CheckCommand final : public Command {
 
   int run(Session& session) override {
     OperationControl control;
-    const OpenOptions options = words_.open_options();
+    const OpenOptions options = words_.open_options(image_);
     ProgressBar bar(ProgressBar::choose(words_.quiet), "check");
     control.cancellation = session.cancellation;
     control.progress = bar.sink();

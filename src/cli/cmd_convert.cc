@@ -12,6 +12,7 @@
 #include "cli/progress_bar.h"
 #include "cli/tool.h"
 #include "cli/words.h"
+#include "disk/host_path.h"
 
 namespace vdisk::cli {
 
@@ -31,8 +32,9 @@ ZeroSearch parse_zeros(const std::string& word) {
 class ConvertCommand final : public Command {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("IMAGE", image_, "The image to read; a block device with --source-format raw")->required();
-    app.add_option("OUT", out_, "The new image; - writes it to standard output")->required();
+    app.add_option("IMAGE", image_, "The image to read, or a block device")->required();
+    app.add_option("OUT", out_, "The new image, or a block device to overwrite; - is standard output")
+        ->required();
     const auto word = [&app](const char* name, std::string& into, const char* type, const char* help) {
       app.add_option(name, into, help)->type_name(type);
     };
@@ -55,7 +57,7 @@ class ConvertCommand final : public Command {
   }
 
   int run(Session& session) override {
-    OpenOptions options = words_.open_options();
+    const OpenOptions options = words_.open_options(image_);
     const ConvertOptions how = convert_options(options.parents);
     const bool stream = out_ == "-";
     if (stream && ::isatty(STDOUT_FILENO) == 1) {
@@ -92,6 +94,7 @@ class ConvertCommand final : public Command {
     if (!preallocation_.empty()) target.preallocation = parse_preallocation("--prealloc", preallocation_);
     if (!zeros_.empty()) how.zeros = parse_zeros(zeros_);
     target.parents = parents;
+    how.device = true;
     how.azure = azure_;
     how.fix_gpt = fix_gpt_;
     if (fix_gpt_ && !azure_) throw CLI::ValidationError("--fix-gpt", "goes with --azure alone");
@@ -113,7 +116,7 @@ class ConvertCommand final : public Command {
   int tell(Session& session, const ConvertOptions& how, double seconds) const {
     if (words_.quiet && !words_.json) return kFine;
     OpenOptions options;
-    options.format = how.azure ? FormatId::kVhd : how.target.format;
+    options.format = how.azure ? FormatId::kVhd : format_for(out_, how.target.format);
     options.no_parents = true;
     const Inspection made = inspect(out_, options);
     if (made.error) return session.report(*made.error, words_.json);
@@ -153,13 +156,14 @@ const CommandRow kConvertCommand = {
         "other. Zeros become holes or blocks that are not there; on a file system that can, blocks are "
         "shared "
         "instead of copied. OUT appears only when it is complete and flushed; an existing file is never "
-        "overwritten.",
+        "overwritten. A block device as OUT is: it takes the raw bytes of the disk.",
     .examples =
         "vdisk convert disk.vhd disk.vhdx\n"
         "vdisk convert disk.raw disk.vhdx --source-format raw\n"
         "vdisk convert snapshot.avhdx - --format raw | sha256sum\n"
         "vdisk convert new.vhdx child.vhdx --parent old.vhdx\n"
-        "vdisk convert disk.vhdx upload.vhd --azure --fix-gpt\n",
+        "vdisk convert disk.vhdx upload.vhd --azure --fix-gpt\n"
+        "vdisk convert disk.vhdx /dev/sdX\n",
     .make = [] -> std::unique_ptr<Command> { return std::make_unique<ConvertCommand>(); },
 };
 

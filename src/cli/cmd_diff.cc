@@ -27,8 +27,8 @@ class DiffCommand final : public Command {
   }
 
   int run(Session& session) override {
-    const OpenOptions options = words_.open_options();
-    OpenOptions b_options = options;
+    const OpenOptions options = words_.open_options(a_);
+    OpenOptions b_options = words_.open_options(b_);
     if (!format_b_.empty()) {
       b_options.format = parse_format(format_b_);
       if (!b_options.format) {

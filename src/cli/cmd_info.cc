@@ -18,12 +18,12 @@ class InfoCommand final : public Command {
   }
 
   int run(Session& session) override {
-    const OpenOptions options = words_.open_options();
     Json all = Json::array();
     int status = kFine;
     bool first = true;
     for (const std::string& image : images_) {
       if (session.cancellation.cancelled()) return kInterrupted;
+      const OpenOptions options = words_.open_options(image);
       const std::vector<Inspection> chain =
           chain_ ? inspect_chain(image, options) : std::vector<Inspection>{inspect(image, options)};
       for (const Inspection& layer : chain) {

@@ -335,7 +335,7 @@ class IoToolCommand final : public Command {
       if (split_words(line).empty()) throw CLI::ValidationError("--command", "is empty");
       commands.push_back(parse_command(line));
     }
-    OpenOptions options = words_.open_options();
+    OpenOptions options = words_.open_options(image_);
     options.writable = !read_only_;
     options.strict_tracking = strict_tracking_;
     auto disk = Disk::open(image_, options);

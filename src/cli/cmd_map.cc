@@ -116,7 +116,7 @@ class MapCommand final : public Command {
   }
 
   int run(Session& session) override {
-    const auto disk = Disk::open(image_, words_.open_options());
+    const auto disk = Disk::open(image_, words_.open_options(image_));
     if (!disk) return session.report(disk.error(), words_.json);
     std::vector<std::string> paths;
     for (std::size_t i = 0; i < disk->layer_count(); ++i) paths.push_back(disk->impl().chain.layer(i).path);

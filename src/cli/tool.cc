@@ -10,6 +10,7 @@
 
 #include "cli/output_json.h"
 #include "cli/output_text.h"
+#include "disk/host_path.h"
 
 namespace vdisk::cli {
 
@@ -127,6 +128,12 @@ OpenOptions OpenWords::open_options() const {
       print_message((level == TraceLevel::kWarning ? "warning: " : "note: ") + std::string(text));
     }
   };
+  return options;
+}
+
+OpenOptions OpenWords::open_options(const std::string& image) const {
+  OpenOptions options = open_options();
+  options.format = format_for(image, options.format);
   return options;
 }
 

@@ -69,6 +69,8 @@ struct OpenWords {
   void declare_output(CLI::App& app);
   /// Throws CLI::ValidationError for words that mean nothing.
   OpenOptions open_options() const;
+  /// The same for an image that the user names: a block device is raw.
+  OpenOptions open_options(const std::string& image) const;
 };
 
 /// One run of the tool.
@@ -113,9 +115,11 @@ extern const CommandRow kConvertCommand;
 extern const CommandRow kCreateCommand;
 extern const CommandRow kDiffCommand;
 extern const CommandRow kIoCommand;
-extern const CommandRow kAttachCommand;
+extern const CommandRow kDemoCommand;
 extern const CommandRow kDetachCommand;
+extern const CommandRow kAttachCommand;
 extern const CommandRow kListCommand;
+extern const CommandRow kServeCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 

@@ -13,6 +13,7 @@
 #include "disk/guarded.h"
 #include "disk/host_path.h"
 #include "disk/impl.h"
+#include "io/host_disk.h"
 #include "io/host_volume.h"
 
 namespace vdisk {
@@ -66,6 +67,11 @@ Result<std::string> host_path(const std::string& path, const ParentSearch& searc
                 path, translated.missing_map, translated.missing_map);
   }
   return match_ignoring_case(*translated.path);
+}
+
+std::optional<FormatId> format_for(const std::string& path, std::optional<FormatId> wanted) {
+  if (!wanted && is_block_device(path)) return FormatId::kRaw;
+  return wanted;
 }
 
 std::vector<std::string> change_tracking_files(const std::string& path) {

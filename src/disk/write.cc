@@ -12,6 +12,7 @@
 #include "disk/guarded.h"
 #include "disk/host_path.h"
 #include "disk/impl.h"
+#include "disk/intents.h"
 
 namespace vdisk {
 
@@ -94,6 +95,10 @@ Status trim_all(Disk::Impl& disk, DiskRange range) {
 }
 
 }  // namespace
+
+Status keep_intents(const Disk& disk, IntentMemory& memory) {
+  return guarded([&] { return disk.impl().chain.leaf().keep_intents(memory); });
+}
 
 Status before_first_write(Disk::Impl& disk) {
   if (disk.tracking_checked.load(std::memory_order_acquire)) return {};

@@ -3,7 +3,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -52,10 +54,11 @@ std::optional<std::string> real_path(const std::string& path) {
   return real ? std::optional<std::string>(real.get()) : std::nullopt;
 }
 
-std::optional<std::string> node_of(dev_t device) {
-  const auto folder = real_path(sysfs_folder(device));
-  if (!folder) return std::nullopt;
-  std::string name = folder->substr(folder->rfind('/') + 1);
+// The node of the device that a folder of sysfs describes.
+std::optional<std::string> node_of(const std::string& folder) {
+  const auto real = real_path(folder);
+  if (!real) return std::nullopt;
+  std::string name = real->substr(real->rfind('/') + 1);
   std::ranges::replace(name, '!', '/');  // sysfs' way to write a name with a slash
   return "/dev/" + name;
 }
@@ -91,8 +94,8 @@ bool is_block_device(const std::string& path) {
 std::optional<std::string> block_node_of(const std::string& path) {
   struct stat file{};
   if (::stat(path.c_str(), &file) != 0) return std::nullopt;
-  if (S_ISBLK(file.st_mode)) return node_of(file.st_rdev);
-  if (auto node = node_of(file.st_dev)) return node;
+  if (S_ISBLK(file.st_mode)) return node_of(sysfs_folder(file.st_rdev));
+  if (auto node = node_of(sysfs_folder(file.st_dev))) return node;
   // btrfs and its like have device numbers of their own; their mount names the device.
   const auto mount = mount_of(path);
   return mount && mount->source.starts_with("/dev/") ? real_path(mount->source) : std::nullopt;
@@ -103,8 +106,20 @@ std::string whole_disk_of(const std::string& node) {
   if (::stat(node.c_str(), &file) != 0 || !S_ISBLK(file.st_mode)) return node;
   const std::string folder = sysfs_folder(file.st_rdev);
   if (!read_number(folder + "/partition")) return node;
-  const auto disk = real_path(folder + "/..");
-  return disk ? "/dev/" + disk->substr(disk->rfind('/') + 1) : node;
+  return node_of(folder + "/..").value_or(node);
+}
+
+SectorSizes device_sector_sizes(const File& file) noexcept {
+  SectorSizes sizes;
+  struct stat facts{};
+  if (file.fd() < 0 || ::fstat(file.fd(), &facts) != 0 || !S_ISBLK(facts.st_mode)) return sizes;
+  int logical = 0;
+  unsigned physical = 0;
+  if (::ioctl(file.fd(), BLKSSZGET, &logical) == 0 && logical >= 512)
+    sizes.logical_bytes = static_cast<std::uint32_t>(logical);
+  if (::ioctl(file.fd(), BLKPBSZGET, &physical) == 0) sizes.physical_bytes = physical;
+  sizes.physical_bytes = std::max(sizes.physical_bytes, sizes.logical_bytes);
+  return sizes;
 }
 
 std::optional<std::uint64_t> host_file_size(const std::string& path) {

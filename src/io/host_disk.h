@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "io/file.h"
+
 namespace vdisk {
 
 struct HostDisk {
@@ -27,6 +29,13 @@ bool is_block_device(const std::string& path);
 std::optional<std::string> block_node_of(const std::string& path);
 /// The node of the whole disk ("/dev/sda") that `node`, "/dev/sda2", is a partition of; else `node`.
 std::string whole_disk_of(const std::string& node);
+
+struct SectorSizes {
+  std::uint32_t logical_bytes = 512;
+  std::uint32_t physical_bytes = 512;
+};
+/// Of the block device that `file` is; the default for everything else, and for a device that does not tell.
+SectorSizes device_sector_sizes(const File& file) noexcept;
 
 std::optional<std::uint64_t> host_file_size(const std::string& path);
 

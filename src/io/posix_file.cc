@@ -156,11 +156,12 @@ class PosixFile final : public File {
     if (at.bytes >= end_of_file) return {};
     length = std::min(length, end_of_file - at.bytes);
     if (length == 0) return {};
-    int result;
-    do {
-      result = ::fallocate(fd_.get(), mode, as_off_t(at.bytes), as_off_t(length));
-    } while (result != 0 && errno == EINTR);
-    if (result == 0) return {};
+    if (fallocate(mode, at, length)) return {};
+    // Of a device that cannot give space back the kernel still clears whole ranges at once.
+    if (block_device_ && means_no_fallocate(errno) &&
+        fallocate(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, at, length)) {
+      return {};
+    }
     if (!means_no_fallocate(errno)) return failed(errno, "{} {} bytes at {:#x}", verb, length, at.bytes);
     const std::vector<std::byte> zeros(std::min<std::uint64_t>(length, kZeroPieceBytes));
     for (std::uint64_t done = 0; done < length;) {
@@ -169,6 +170,15 @@ class PosixFile final : public File {
       done += piece;
     }
     return {};
+  }
+
+  /// False with errno.
+  bool fallocate(int mode, FileOffset at, std::uint64_t length) const noexcept {
+    int result;
+    do {
+      result = ::fallocate(fd_.get(), mode, as_off_t(at.bytes), as_off_t(length));
+    } while (result != 0 && errno == EINTR);
+    return result == 0;
   }
 
   // The descriptor's own cursor moves here; nothing else uses it.
@@ -246,6 +256,9 @@ std::unexpected<Error> open_failed(const std::string& path, int error, bool writ
       return fail_errno(kReadOnly, error, "{}: cannot be opened for writing; open it read-only", path);
     case EWOULDBLOCK:
       return fail_errno(kLocked, error, "{}: another program holds a lease on the file", path);
+    case EBUSY:
+      return fail_errno(kLocked, error, "{}: is mounted, or another program has it for itself; release it first",
+                        path);
     default:
       return fail_errno(fault_for_errno(error), error, "{}: cannot be opened", path);
   }
@@ -282,7 +295,9 @@ Result<std::unique_ptr<File>> open_posix_file(const std::string& path, const Pos
   if (::stat(path.c_str(), &stat) != 0) return open_failed(path, errno, options.writable);
   if (!acceptable(stat.st_mode, options.allow_block_device)) return not_regular(path, stat.st_mode);
 
-  const int flags = (options.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  int flags = (options.writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  // Keeps what is mounted, or part of something that is, from being written to, and from being mounted meanwhile.
+  if (options.writable && S_ISBLK(stat.st_mode)) flags |= O_EXCL;
   // A read-only open leaves no trace, where the kernel lets us (owner or CAP_FOWNER; else EPERM).
   UniqueFd fd(options.writable ? -1 : open_no_magic(path.c_str(), flags | O_NOATIME, 0));
   if (!fd && (options.writable || errno == EPERM)) fd = UniqueFd(open_no_magic(path.c_str(), flags, 0));

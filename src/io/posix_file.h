@@ -18,7 +18,8 @@ struct PosixOpen {
   bool writable = false;
   /// Takes the lock described in file_lock.h: shared for readers, exclusive for writers.
   bool lock = true;
-  /// Also accepts a block device (a caller named it himself); never set for a path that an image records.
+  /// Also accepts a block device (a caller named it himself); never set for a path that an image records. A writer
+  /// has it exclusively: what is mounted or otherwise claimed is io.locked.
   bool allow_block_device = false;
   TraceSink trace = {};  ///< Told when the file system has no locks.
 };

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -20,7 +22,9 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "base/unique_fd.h"
 #include "io/faults.h"
+#include "testing/loop_device.h"
 
 namespace vdisk {
 namespace {
@@ -315,30 +319,37 @@ TEST_F(PosixFileTest, AShortFileFailsAnExactRead) {
 }
 
 TEST_F(PosixFileTest, BlockDevicesOnlyWhenAskedFor) {
-  if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: needs root for a loop device";
-  const std::string name = write("image", std::string(1 << 20, 'd'));
-  FILE* losetup = ::popen(("losetup -f --show " + name + " 2>/dev/null").c_str(), "r");
-  ASSERT_NE(losetup, nullptr);
-  char text[64] = "";
-  const bool got = std::fgets(text, sizeof text, losetup) != nullptr;
-  ::pclose(losetup);
-  std::string device(text, std::strcspn(text, "\n"));
-  if (!got || device.empty()) GTEST_SKIP() << "SKIPPED: no loop device";
-  EXPECT_EQ(open_id(device), "io.not_regular");
-  {
-    const auto file =
-        open_posix_file(device, {.writable = true, .lock = true, .allow_block_device = true, .trace = {}});
-    EXPECT_TRUE(file) << file.error().message();
-    if (file) {
-      EXPECT_EQ(*(*file)->size(), 1U << 20);
-      EXPECT_TRUE((*file)->zero(FileOffset{512}, 700));  // unaligned for the device: falls back to writing
-      std::array<char, 4> read{};
-      EXPECT_TRUE(read_exactly(**file, FileOffset{1210}, std::as_writable_bytes(std::span(read))));
-      EXPECT_EQ(std::string(read.data(), 4), std::string("\0\0dd", 4));
-      EXPECT_NE((*file)->identity()->device, 0U);
-    }
-  }
-  EXPECT_EQ(std::system(("losetup -d " + device).c_str()), 0);
+  const testing::LoopDevice device(write("image", std::string(1 << 20, 'd')));
+  if (!device) GTEST_SKIP() << testing::LoopDevice::kWhyNot;
+  EXPECT_EQ(open_id(device.path()), "io.not_regular");
+  const PosixOpen writing{.writable = true, .lock = true, .allow_block_device = true, .trace = {}};
+  const auto file = open_posix_file(device.path(), writing);
+  ASSERT_TRUE(file) << file.error().message();
+  EXPECT_EQ(*(*file)->size(), 1U << 20);
+  EXPECT_TRUE((*file)->zero(FileOffset{512}, 700));  // unaligned for the device: falls back to writing
+  EXPECT_TRUE((*file)->punch(FileOffset{4096}, 4096));
+  std::array<char, 4> read{};
+  EXPECT_TRUE(read_exactly(**file, FileOffset{1210}, std::as_writable_bytes(std::span(read))));
+  EXPECT_EQ(std::string(read.data(), 4), std::string("\0\0dd", 4));
+  EXPECT_TRUE(read_exactly(**file, FileOffset{8190}, std::as_writable_bytes(std::span(read))));
+  EXPECT_EQ(std::string(read.data(), 4), std::string("\0\0dd", 4));
+  EXPECT_NE((*file)->identity()->device, 0U);
+  // Its writer has it for himself, as who mounts it does.
+  const UniqueFd claim(::open(device.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+  EXPECT_FALSE(claim);
+  EXPECT_EQ(errno, EBUSY);
+}
+
+TEST_F(PosixFileTest, ADeviceInUseIsNotWritten) {
+  const testing::LoopDevice device(write("image", std::string(1 << 20, 'd')));
+  if (!device) GTEST_SKIP() << testing::LoopDevice::kWhyNot;
+  const UniqueFd claim(::open(device.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+  ASSERT_TRUE(claim);
+  const auto file = open_posix_file(
+      device.path(), {.writable = true, .lock = true, .allow_block_device = true, .trace = {}});
+  ASSERT_FALSE(file);
+  EXPECT_EQ(file.error().id(), "io.locked");
+  EXPECT_EQ(file.error().code(), 32U);
 }
 
 TEST_F(PosixFileTest, IdentityFollowsTheFileNotTheName) {

@@ -21,7 +21,7 @@ import vhd_maker as maker  # noqa: E402
 VDISK = ""
 MIB = 1024 * 1024
 FULL = b"\xff" * 512
-COMMANDS = ["info", "map", "check", "create", "convert", "diff", "io", "open", "help", "version"]
+COMMANDS = ["info", "map", "check", "create", "convert", "diff", "io", "serve", "attach", "detach", "list", "open", "demo", "help", "version"]
 INFO_NAMES = {"path", "format", "type", "virtual_size_bytes", "file_size_bytes", "allocated_bytes", "block_size_bytes",
               "logical_sector_bytes", "physical_sector_bytes", "identifier", "virtual_disk_id", "creator", "dirty_log",
               "change_tracking_files", "parent"}
@@ -453,6 +453,68 @@ class ConvertToImages(ToolTest):
         self.assertEqual(self.expect(0, "convert", str(self.base), str(self.folder / "p.vhdx"), "--json", "-q").stderr, b"")
 
 
+class Devices(ToolTest):
+    """Raw files and block devices, as sources, as targets, and written to in place."""
+
+    def device(self, backing):
+        if os.geteuid() != 0:
+            self.skipTest("needs root for a loop device")
+        made = subprocess.run(["losetup", "--find", "--show", str(backing)], capture_output=True, text=True, check=False)
+        if made.returncode != 0:
+            self.skipTest("no loop device can be had here: " + made.stderr.strip())
+        device = made.stdout.strip()
+        self.addCleanup(subprocess.run, ["losetup", "--detach", device], check=True)
+        return device
+
+    def test_a_raw_file_is_written(self):
+        raw = self.folder / "disk.raw"
+        raw.write_bytes(bytes(1 * MIB))
+        self.expect(1, "io", str(raw), "-c", "flush")  # never raw by guess
+        self.expect(0, "io", str(raw), "--format", "raw", "-c", "write -P 0xa5 4K 8K", "-c", "zero 4K 512", "-c",
+                    "trim 8K 4K", "-c", "flush", "-c", "read -P 0xa5 4608 3584", "-c", "read -P 0 8K 4K")
+        self.assertEqual(raw.read_bytes(), bytes(4608) + b"\xa5" * 3584 + bytes(1 * MIB - 8192))
+
+    def test_there_and_back(self):
+        backing = self.folder / "backing"
+        backing.write_bytes(b"\xcd" * (6 * MIB))
+        device = self.device(backing)
+        result = self.expect(0, "convert", str(self.child), device)
+        self.assertIn(b"its last 2097152 bytes are as they were", result.stderr)
+        self.assertIn(b"fixed raw, 6291456 bytes", result.stdout)
+        with open(device, "rb") as file:
+            self.assertEqual(file.read(), self.child_content + b"\xcd" * (2 * MIB))
+        self.assertEqual(self.expect_json(0, "info", device)["format"], "raw")
+        self.expect(0, "convert", device, "back.vhdx", cwd=self.folder)
+        self.expect(0, "diff", device, str(self.folder / "back.vhdx"))
+        self.expect(0, "io", device, "-c", "write -P 1 0 512", "-c", "read -P 1 0 512")
+        self.expect(1, "diff", device, str(self.folder / "back.vhdx"))
+
+    def test_refusals(self):
+        backing = self.folder / "backing"
+        backing.write_bytes(b"\xcd" * (4 * MIB))
+        device = self.device(backing)
+        for words, code in (((str(self.base), device, "--format", "vhd"), 87), ((str(self.base), device, "--azure"), 87),
+                            ((str(self.base), str(backing), "--format", "raw"), 80), ((device, device), 32)):
+            with self.subTest(words=words):
+                self.assertEqual(self.expect_json(1, "convert", *words)["error"]["code"], code)
+        self.assertEqual(backing.read_bytes(), b"\xcd" * (4 * MIB))
+
+    def test_what_is_mounted_is_left_alone(self):
+        backing = self.folder / "backing"
+        backing.write_bytes(bytes(8 * MIB))
+        device = self.device(backing)
+        mounted = self.folder / "mounted"
+        mounted.mkdir()
+        for command in (["mkfs.ext4", "-q", device], ["mount", device, str(mounted)]):
+            if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+                self.skipTest(command[0] + " does not work here")
+        try:
+            for words in (("convert", str(self.base), device), ("io", device, "-c", "flush")):
+                self.assertEqual(self.expect_json(1, *words)["error"]["code"], 32)
+        finally:
+            subprocess.run(["umount", str(mounted)], check=True)
+
+
 class Io(ToolTest):
     def io(self, status, image, text, *words, **options):
         result = self.expect(status, "io", str(image), *words, input=text.encode(), **options)
@@ -540,6 +602,31 @@ class Io(ToolTest):
             process.kill()
             process.wait(60)
         self.io(0, image, "read -P 3 0 4K\n")
+
+
+class Demo(ToolTest):
+    def test_all_of_it_holds_and_nothing_is_left(self):
+        place = self.folder / "place"
+        place.mkdir()
+        result = self.expect(0, "demo", cwd=self.folder, env={"TMPDIR": str(place)})
+        self.assertEqual(result.stderr, b"")
+        text = result.stdout.decode()
+        self.assertTrue(text.endswith("\nAll of it held.\n"))
+        for shown in ("$ vdisk create child.vhdx --parent base.vhdx\n", "> flush\nok flush\n", "\nKilled\n",
+                      "$ vdisk diff child.vhdx whole.vhd\nsame: "):
+            self.assertIn(shown, text)
+        self.assertEqual(list(place.iterdir()), [])
+
+    def test_kept(self):
+        self.expect(0, "demo", "--keep", "tour", cwd=self.folder)
+        self.assertEqual({path.name for path in (self.folder / "tour").iterdir()}, {"base.vhdx", "child.vhdx", "whole.vhd"})
+        self.expect(0, "check", str(self.folder / "tour" / "child.vhdx"), "--chain")
+        result = self.expect(1, "demo", "--keep", "tour", cwd=self.folder)
+        self.assertRegex(result.stderr.decode(), r"\Avdisk: demo: tour: .*\n\Z")
+
+    def test_a_folder_that_cannot_be_had(self):
+        result = self.expect(1, "demo", env={"TMPDIR": "/proc"})
+        self.assertRegex(result.stderr.decode(), r"\Avdisk: demo: /proc/vdisk-demo-.*\n\Z")
 
 
 class Diff(ToolTest):

@@ -76,8 +76,9 @@ class Keeper {
 
  private:
   Status begin() {
-    VDISK_TRY(may_attach());
+    // Read in any case: what lies unread in a socket that is closed keeps its other side from reading the answer.
     const Fields message = VDISK_TRY(receive_message(client_.get(), -1));
+    VDISK_TRY(may_attach());
     auto request = parse_request(message);
     if (!request)
       return fail(faults::kForeignAnswer, "the client's request is not one that this version knows");
@@ -207,8 +208,9 @@ class Keeper {
     control_.reset();
     provided_.reset();
     lingering_ = {node, backing};
-    // What was asked for by force is done: who still has the device has nothing but errors from it.
-    if (manner == Manner::kForce && !gone && gone.error().id() == faults::kDevice.id) return {};
+    // What was asked for by force is done: who still has the device has nothing but errors from it, and an
+    // image that could not be closed is as after a power cut.
+    if (manner == Manner::kForce) return {};
     return gone;
   }
 

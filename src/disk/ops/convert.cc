@@ -10,15 +10,18 @@
 
 #include "base/checked.h"
 #include "disk/guarded.h"
+#include "disk/host_path.h"
 #include "disk/impl.h"
 #include "disk/ops/bulk_copy.h"
 #include "disk/ops/content.h"
 #include "disk/ops/convert_into.h"
 #include "disk/ops/create_plan.h"
+#include "disk/ops/device_target.h"
 #include "disk/ops/faults.h"
 #include "disk/ops/gpt.h"
 #include "disk/ops/stream.h"
 #include "format/registry.h"
+#include "io/host_disk.h"
 #include "io/new_file.h"
 #include "io/share.h"
 
@@ -110,7 +113,9 @@ Result<std::vector<ops::Patch>> patches_for(const Disk& source, const std::strin
 void remark_on_sectors(const Disk& source, const ops::CreationPlan& plan, const OperationControl& control) {
   const std::uint32_t from = source.geometry().logical_sector_bytes;
   const std::uint32_t to = plan.spec.logical_sector_bytes;
-  if (from == to || source.format() == FormatId::kIso || source.format() == FormatId::kRaw) return;
+  // A disc's content counts in its own way; that of a raw file may have been made for either.
+  const bool raw_file = source.format() == FormatId::kRaw && from == 512;
+  if (from == to || source.format() == FormatId::kIso || raw_file) return;
   remark(control,
          fmt::format("{}: has sectors of {} bytes, the source {}; partition tables and file systems count in "
                      "sectors and may not be found",
@@ -138,6 +143,24 @@ Result<Order> decide(const Disk& source, const std::string& target, bool nothing
   return order;
 }
 
+Status copy_content(const Disk& source, const Order& order, File& target, BulkWriter& writer,
+                    std::vector<bool> shares, const ConvertOptions& options,
+                    const OperationControl& control) {
+  const ops::CreationPlan& plan = order.plan;
+  const ops::Content content(source, order.size, order.patches);
+  const ops::BulkCopyJob job{.content = content,
+                             .parent = plan.parent ? &*plan.parent : nullptr,
+                             .sector_bytes = plan.spec.logical_sector_bytes,
+                             .target = target,
+                             .writer = writer,
+                             .shares = std::move(shares),
+                             .zeros = options.zeros,
+                             .jobs = std::clamp(options.jobs, 1U, kMostJobs)};
+  VDISK_TRY(ops::copy_in_bulk(job, control));
+  VDISK_TRY(writer.finish());
+  return ops::check_cancelled(control, "the conversion");
+}
+
 /// Everything but the flush.
 Status fill(const Disk& source, const Order& order, File& target, const ConvertOptions& options,
             const OperationControl& control) {
@@ -149,24 +172,33 @@ Status fill(const Disk& source, const Order& order, File& target, const ConvertO
       shares.push_back(VDISK_TRY(can_share(chain.layer(i).image->file(), target)));
     }
   }
-  const ops::Content content(source, order.size, order.patches);
   const auto writer = VDISK_TRY(plan.format->begin_bulk(target, plan.spec, control));
-  const ops::BulkCopyJob job{.content = content,
-                             .parent = plan.parent ? &*plan.parent : nullptr,
-                             .sector_bytes = plan.spec.logical_sector_bytes,
-                             .target = target,
-                             .writer = *writer,
-                             .shares = std::move(shares),
-                             .zeros = options.zeros,
-                             .jobs = std::clamp(options.jobs, 1U, kMostJobs)};
-  VDISK_TRY(ops::copy_in_bulk(job, control));
-  VDISK_TRY(writer->finish());
-  return ops::check_cancelled(control, "the conversion");
+  return copy_content(source, order, target, *writer, std::move(shares), options, control);
+}
+
+Status convert_to_device(const Disk& source, const std::string& path, const ConvertOptions& given,
+                         const OperationControl& control) {
+  const ConvertOptions options = VDISK_TRY(ops::options_for_device(path, given));
+  const Order order = VDISK_TRY(decide(source, path, true, options, control));
+  const std::unique_ptr<File> device = VDISK_TRY(ops::open_device_target(path, order.size));
+  ops::DeviceWriter writer(*device, order.size, control);
+  VDISK_TRY(copy_content(source, order, *device, writer, {}, options, control));
+  VDISK_TRY(device->flush());
+  const std::uint64_t rest = VDISK_TRY(device->size()) - order.size;
+  if (rest != 0) {
+    remark(control, fmt::format("{}: the device is larger than the disk; its last {} bytes are as they were",
+                                path, rest));
+  }
+  return {};
 }
 
 Status convert_any(const Disk& source, const std::string& target, const ConvertOptions& options,
                    const OperationControl& control) {
   const bool stream = target == "-";
+  if (!stream && options.device) {
+    const std::string path = VDISK_TRY(host_path(target, options.target.parents));
+    if (is_block_device(path)) return convert_to_device(source, path, options, control);
+  }
   Order order = VDISK_TRY(decide(source, target, stream, options, control));
   if (stream) {
     const ops::Content content(source, order.size, std::move(order.patches));

@@ -15,6 +15,10 @@ inline constexpr Fault kUnlikeParent{"convert.size.unlike_parent", win32::kInval
                                      "children have their parent's."};
 inline constexpr Fault kStreamKind{"convert.stream_kind", win32::kNotSupported,
                                    "An image of this kind cannot be written as a stream."};
+inline constexpr Fault kDeviceKind{"convert.device.kind", win32::kInvalidParameter,
+                                   "A block device takes raw bytes, and another kind of image is asked for."};
+inline constexpr Fault kDeviceSmall{"convert.device.small", win32::kDiskFull,
+                                    "The block device is smaller than the disk."};
 inline constexpr Fault kAzureKind{"convert.azure", win32::kInvalidParameter,
                                   "Azure takes fixed VHDs only, and another kind is asked for."};
 inline constexpr Fault kAzureFormat{"check.azure.format", win32::kInvalidParameter,
@@ -38,8 +42,9 @@ inline constexpr Fault kNotFollowed{
     "check.link.not_followed", win32::kVhdDifferencingChainErrorInParent,
     "The chain could not be followed to its base, so that part of it was not checked."};
 
-inline constexpr const Fault* kAll[] = {
-    &kPipeClosed, &kBelowSource, &kUnlikeParent, &kStreamKind, &kAzureKind, &kAzureFormat,   &kAzureSize,
-    &kAzureRange, &kAzureLength, &kAzureGpt,     &kLinkTime,   &kLinkSize,  &kLinkStalePath, &kNotFollowed};
+inline constexpr const Fault* kAll[] = {&kPipeClosed, &kBelowSource, &kUnlikeParent,  &kStreamKind,
+                                        &kDeviceKind, &kDeviceSmall, &kAzureKind,     &kAzureFormat,
+                                        &kAzureSize,  &kAzureRange,  &kAzureLength,   &kAzureGpt,
+                                        &kLinkTime,   &kLinkSize,    &kLinkStalePath, &kNotFollowed};
 
 }  // namespace vdisk::ops::faults

@@ -4,12 +4,15 @@
 #include "format/raw/raw.h"
 
 #include <limits>
+#include <utility>
 
 #include "base/checked.h"
+#include "base/poison.h"
 #include "format/bulk_writer.h"
 #include "format/create_spec.h"
 #include "format/preallocate.h"
 #include "format/raw/faults.h"
+#include "io/host_disk.h"
 
 namespace vdisk::raw {
 
@@ -17,8 +20,9 @@ namespace {
 
 class RawImage final : public Image {
  public:
-  RawImage(std::unique_ptr<File> file, std::uint64_t size_bytes) : file_(std::move(file)) {
-    properties_.geometry.virtual_size_bytes = size_bytes;
+  RawImage(std::unique_ptr<File> file, const DiskGeometry& geometry, bool writable)
+      : file_(std::move(file)), writable_(writable) {
+    properties_.geometry = geometry;
   }
   const Format& format() const noexcept override { return kFormat; }
   const ImageProperties& properties() const noexcept override { return properties_; }
@@ -32,43 +36,79 @@ class RawImage final : public Image {
 
   Result<std::uint64_t> allocated_bytes() override { return properties_.geometry.virtual_size_bytes; }
 
+  Result<WriteTicket> resolve_write(DiskRange range, RunList& runs) override {
+    if (!writable_) return Image::resolve_write(range, runs);
+    VDISK_TRY(poison_.check());
+    runs.clear();
+    runs.add({Run::Source::kFile, range.at, range.length, FileOffset{range.at.bytes}});
+    WriteTicket ticket;
+    ticket.set_covered_bytes(range.length);
+    return ticket;
+  }
+
+  Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) override {
+    if (!writable_) return Image::discard(range, keep_space, rest);
+    VDISK_TRY(poison_.check());
+    rest.clear();
+    const FileOffset at{range.at.bytes};
+    return keep_space ? file_->zero(at, range.length) : file_->punch(at, range.length);
+  }
+
+  Status flush() override {
+    if (!writable_) return {};
+    VDISK_TRY(poison_.check());
+    Status flushed = file_->flush();
+    if (!flushed) return poison_.set(std::move(flushed).error());
+    return {};
+  }
+
+  Status close() override { return std::exchange(closed_, true) ? Status{} : flush(); }
+
  private:
-  std::unique_ptr<File> file_;
+  const std::unique_ptr<File> file_;
+  const bool writable_;
+  bool closed_ = false;
   ImageProperties properties_;
+  Poison poison_;
 };
 
-Result<std::uint64_t> valid_size(File& file) {
+/// A file has sectors of 512 bytes, a block device its own.
+Result<DiskGeometry> geometry_of(File& file) {
   const std::uint64_t size = VDISK_TRY(file.size());
   if (size == 0 || !is_multiple(size, 512)) {
     return fail(faults::kSize,
                 "{}: {} bytes is not a positive multiple of 512: pad the file to whole sectors", file.name(),
                 size);
   }
-  return size;
+  const SectorSizes sectors = device_sector_sizes(file);
+  return DiskGeometry{.virtual_size_bytes = size,
+                      .logical_sector_bytes = sectors.logical_bytes,
+                      .physical_sector_bytes = sectors.physical_bytes};
 }
 
 Result<Probe> probe(File&) { return Probe::kNo; }
 
-Result<std::unique_ptr<Image>> open(std::unique_ptr<File> file, const ImageOpen&) {
-  const std::uint64_t size = VDISK_TRY(valid_size(*file));
-  return std::make_unique<RawImage>(std::move(file), size);
+Result<std::unique_ptr<Image>> open(std::unique_ptr<File> file, const ImageOpen& options) {
+  const DiskGeometry geometry = VDISK_TRY(geometry_of(*file));
+  return std::make_unique<RawImage>(std::move(file), geometry, options.writable);
 }
 
 Status inspect(File& file, const ImageOpen&, ImageInfo& info) {
   info.format = FormatId::kRaw;
   info.type = DiskType::kFixed;
   info.block_size_bytes = 0;
-  info.logical_sector_bytes = 512;
-  info.physical_sector_bytes = 512;
-  info.virtual_size_bytes = VDISK_TRY(valid_size(file));
+  const DiskGeometry geometry = VDISK_TRY(geometry_of(file));
+  info.logical_sector_bytes = geometry.logical_sector_bytes;
+  info.physical_sector_bytes = geometry.physical_sector_bytes;
+  info.virtual_size_bytes = geometry.virtual_size_bytes;
   return {};
 }
 
 Status check(File& file, const ImageOpen&, CheckSink& sink, const OperationControl&) {
-  const auto size = valid_size(file);
-  if (size) return {};
-  if (size.error().id() != faults::kSize.id) return std::unexpected(size.error());
-  sink.add(size.error());
+  const auto geometry = geometry_of(file);
+  if (geometry) return {};
+  if (geometry.error().id() != faults::kSize.id) return std::unexpected(geometry.error());
+  sink.add(geometry.error());
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include "format/vhd/image.h"
 #include "format/vhd/test_support.h"
 #include "testing/cow_file.h"
+#include "testing/image_writing.h"
 #include "testing/shared_file.h"
 
 namespace vdisk::vhd {
@@ -19,19 +20,7 @@ namespace vdisk::vhd {
 inline constexpr Growth kStepwise{.least_bytes = 1, .most_bytes = 1};
 
 inline Status write_disk(Image& image, std::uint64_t at, std::span<const std::byte> from) {
-  while (!from.empty()) {
-    RunList runs;
-    const IoGate::Pass pass = image.io_gate().enter();
-    WriteTicket ticket = VDISK_TRY(image.resolve_write({DiskOffset{at}, from.size()}, runs));
-    for (const Run& run : runs) {
-      VDISK_TRY(image.file().write(run.from, from.subspan(run.at.bytes - at, run.length)));
-    }
-    const std::uint64_t covered = ticket.covered_bytes();
-    ticket.commit();
-    at += covered;
-    from = from.subspan(covered);
-  }
-  return {};
+  return testing::write_image(image, at, from);
 }
 
 inline Status fill_disk(Image& image, std::uint64_t at, std::uint64_t length, std::uint8_t value) {
@@ -39,19 +28,11 @@ inline Status fill_disk(Image& image, std::uint64_t at, std::uint64_t length, st
 }
 
 inline Status zero_disk(Image& image, std::uint64_t at, std::uint64_t length) {
-  std::vector<DiskRange> rest;
-  {
-    const IoGate::Pass pass = image.io_gate().enter();
-    VDISK_TRY(image.discard({DiskOffset{at}, length}, /*keep_space=*/true, rest));
-  }
-  for (const DiskRange& piece : rest) VDISK_TRY(write_disk(image, piece.at.bytes, zeros(piece.length)));
-  return {};
+  return testing::discard_image(image, {DiskOffset{at}, length}, /*keep_space=*/true);
 }
 
 inline Status trim_disk(Image& image, std::uint64_t at, std::uint64_t length) {
-  std::vector<DiskRange> rest;
-  const IoGate::Pass pass = image.io_gate().enter();
-  return image.discard({DiskOffset{at}, length}, /*keep_space=*/false, rest);
+  return testing::discard_image(image, {DiskOffset{at}, length}, /*keep_space=*/false);
 }
 
 /// A writable image on a view of `base`, which stays as it is.

@@ -26,24 +26,9 @@ Writer::Writer(const Parts& parts, const Growth& growth)
       rules_(parts.parsed),
       allocator_(rules_) {}
 
-Status Writer::alive() {
-  if (!poisoned_.load(std::memory_order_acquire)) [[likely]]
-    return {};
-  const MutexLock lock(mutex_);
-  return std::unexpected(*poison_);
-}
-
-Error Writer::poison(Error error) {
-  const MutexLock lock(mutex_);
-  if (!poison_) poison_ = std::move(error);
-  poisoned_.store(true, std::memory_order_release);
-  return *poison_;
-}
-
 Status Writer::flush_file() {
   Status status = file_.flush();
-  // What a failed flush has written and what not nobody knows, and the next one need not tell (fsync(2)).
-  if (!status) return std::unexpected(poison(std::move(status).error()));
+  if (!status) return poison_.set(std::move(status).error());
   return {};
 }
 
@@ -66,14 +51,17 @@ Writer::Piece Writer::piece_of(std::uint64_t at, std::uint64_t end) const noexce
 
 Result<WriteTicket> Writer::resolve(DiskRange range, RunList& runs) {
   runs.clear();
-  VDISK_TRY(alive());
+  VDISK_TRY(poison_.check());
   VDISK_TRY(begin());
   WriteTicket ticket(*this, range.length);
   if (fixed()) {
     runs.add({Run::Source::kFile, range.at, range.length, FileOffset{range.at.bytes}});
     return ticket;
   }
-  if (dirty_bytes_.load(std::memory_order_relaxed) > kMostDirtyBytes) VDISK_TRY(flush());
+  if (dirty_bytes_.load(std::memory_order_relaxed) > kMostDirtyBytes ||
+      (intents_ != nullptr && intents_->nearly_full())) {
+    VDISK_TRY(flush());
+  }
   std::uint64_t at = range.at.bytes;
   while (at < range.end()) {
     const Piece piece = piece_of(at, range.end());
@@ -191,6 +179,7 @@ void Writer::commit(std::span<const BlockChange> changes) noexcept {
         static_cast<std::uint32_t>((change.place.bytes - parsed_.bitmap_bytes) / kSectorBytes);
     // A block that was freed meanwhile takes the write with it.
     if (!change.fresh && table_->peek(change.block) != sector) continue;
+    if (intents_ != nullptr) intents_->record(change);
     if (change.fresh && (!differencing_ || change.sector_count == sectors_of(change.block))) {
       bitmaps_->set_all(change.block);
       if (differencing_) mark_bitmap(change.block);
@@ -223,7 +212,7 @@ void Writer::abandon(std::span<const BlockChange> changes) noexcept {
 
 Status Writer::discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) {
   rest.clear();
-  VDISK_TRY(alive());
+  VDISK_TRY(poison_.check());
   VDISK_TRY(begin());
   if (fixed()) {
     const FileOffset at{range.at.bytes};
@@ -267,6 +256,7 @@ Status Writer::free_block(std::uint64_t block) {
   table_->set(block, kUnallocated);  // before the bitmap goes: readers look at the entry again after it
   bitmaps_->forget(block);
   mark_table(block);
+  if (intents_ != nullptr) intents_->record_discard(block);
   allocator_.free({std::uint64_t{sector} * kSectorBytes, gate_.epoch()});
   ++blocks_left_;
   any_freed_ = true;

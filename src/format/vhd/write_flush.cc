@@ -17,20 +17,20 @@ constexpr std::size_t kMostPieceBytes = 64 * 1024;
 }  // namespace
 
 Status Writer::flush() {
-  VDISK_TRY(alive());
+  VDISK_TRY(poison_.check());
   // Nothing was written here, but what a session that was killed wrote may still be on its way.
   if (!begun_.load(std::memory_order_acquire)) return flush_file();
   {
     const MutexLock lock(mutex_);
     const std::uint64_t mine = flushes_started_ + 1;
     while (flushes_ended_ < mine && flushes_started_ != flushes_ended_) flushed_.wait(mutex_);
-    if (poison_) return std::unexpected(*poison_);
+    VDISK_TRY(poison_.check());
     if (flushes_ended_ >= mine) return {};
     ++flushes_started_;
   }
   Status status = run_flush();
   // Of a batch that did not get through, nobody knows what is there.
-  if (!status) status = std::unexpected(poison(std::move(status).error()));
+  if (!status) status = poison_.set(std::move(status).error());
   const MutexLock lock(mutex_);
   flushes_ended_ = flushes_started_;
   flushed_.notify_all();
@@ -47,6 +47,7 @@ Status Writer::run_flush() try {
   if (batch.payload_first) VDISK_TRY(flush_file());
   VDISK_TRY(write_batch(batch));
   VDISK_TRY(flush_file());
+  if (intents_ != nullptr) intents_->forget_before(batch.intended);
   {
     const MutexLock lock(mutex_);
     allocator_.settle(batch.freed);
@@ -63,6 +64,7 @@ Status Writer::run_flush() try {
 Writer::Batch Writer::take_batch() {
   Batch batch;
   batch.payload_first = payload_first_;
+  if (intents_ != nullptr) batch.intended = intents_->position();
   for (const std::uint64_t block : dirty_bitmaps_) {
     const std::uint32_t sector = table_->peek(block);
     if (sector == kUnallocated) continue;  // freed meanwhile

@@ -73,7 +73,8 @@ Status Writer::begin() {
 }
 
 Status Writer::map_file() {
-  const std::vector<std::uint64_t> placed = VDISK_TRY(read_placed(file_, parsed_, limits_));
+  std::vector<std::uint64_t> placed = VDISK_TRY(read_placed(file_, parsed_, limits_));
+  if (!pending_.empty()) VDISK_TRY_CONTEXT(place_pending(placed), "taking over what a killed server left");
   SpaceMap space = map_space(parsed_, rules_, placed);
   const MutexLock grow(grow_mutex_);
   const MutexLock lock(mutex_);
@@ -113,7 +114,7 @@ Status Writer::make_space() {
     const MutexLock lock(mutex_);
     if (allocator_.has_place()) return {};  // someone else made some
   }
-  VDISK_TRY(alive());
+  VDISK_TRY(poison_.check());
   if (!allocating_) {
     VDISK_TRY(clear_unused());
     const MutexLock lock(mutex_);
@@ -160,7 +161,7 @@ Status Writer::grow() {
     const std::uint64_t stale = footer_at_;
     Status grown = put_footer_beyond(base + blocks * rules_.stride());
     // A host with a limit on sizes, or without sparse files, may have room for one block still.
-    if (!grown && blocks > 1 && alive()) grown = put_footer_beyond(base + rules_.stride());
+    if (!grown && blocks > 1 && poison_.check()) grown = put_footer_beyond(base + rules_.stride());
     VDISK_TRY(std::move(grown));
     stale_footer_ = stale;
   }
@@ -178,7 +179,7 @@ Status Writer::put_footer_beyond(std::uint64_t end) {
   if (!written) {
     // Half a write can leave a file that does not end in a footer: back to where it did.
     Status undone = file_.resize(footer_at_ + kFooterBytes);
-    if (!undone) return std::unexpected(poison(std::move(written).error()));
+    if (!undone) return poison_.set(std::move(written).error());
     return written;
   }
   VDISK_TRY(flush_file());

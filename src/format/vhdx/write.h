@@ -23,7 +23,9 @@
 
 #include "base/io_gate.h"
 #include "base/mutex.h"
+#include "base/poison.h"
 #include "format/image.h"
+#include "format/intent_memory.h"
 #include "format/vhdx/allocator.h"
 #include "format/vhdx/bat.h"
 #include "format/vhdx/header.h"
@@ -53,6 +55,7 @@ class Writer final : public WriteTicket::Owner {
   Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest);
   Status flush();
   Status close();
+  Status keep_intents(IntentMemory& memory);
   /// Bytes of payload blocks, once a session has begun (before, the file tells).
   std::optional<std::uint64_t> allocated_bytes() const;
 
@@ -103,8 +106,11 @@ class Writer final : public WriteTicket::Owner {
   Status begin_session() VDISK_REQUIRES(session_mutex_) VDISK_EXCLUDES(mutex_);
   Status map_space(SpaceMap& taken, std::uint64_t& payload_bytes);
   Status claim_anchors(SpaceMap& taken) VDISK_EXCLUDES(mutex_);
-  std::unexpected<Error> poison(const Error& error) VDISK_EXCLUDES(poison_mutex_);
-  Status check_poison() const VDISK_EXCLUDES(poison_mutex_);
+
+  // What a killed writer left (write_adopt.cc).
+  Status claim_pending(SpaceMap& taken);
+  Status adopt(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
+  Result<std::vector<BlockChange>> prepare_adoption(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
 
   // Tickets and discards (write.cc).
   Result<std::uint64_t> add_present(DiskRange range, RunList& runs);
@@ -144,14 +150,14 @@ class Writer final : public WriteTicket::Owner {
   const WriterParts parts_;
   Headers headers_;
   Journal journal_;
+  std::vector<PendingBlock> pending_;  ///< Taken over while the session begins; then empty.
+  IntentMemory* intents_ = nullptr;    ///< Set before the first write, or never.
 
   Mutex session_mutex_;
   std::atomic<bool> started_{false};
   bool closed_ VDISK_GUARDED_BY(session_mutex_) = false;
 
-  mutable Mutex poison_mutex_;
-  std::atomic<bool> poisoned_{false};
-  std::optional<Error> first_error_ VDISK_GUARDED_BY(poison_mutex_);
+  Poison poison_;
 
   Mutex flush_mutex_;
   std::condition_variable_any flushed_;

@@ -12,30 +12,12 @@
 
 namespace vdisk::vhdx {
 
-// --- Poison ---
-
-std::unexpected<Error> Writer::poison(const Error& error) {
-  const MutexLock lock(poison_mutex_);
-  if (!first_error_) first_error_ = error;
-  poisoned_.store(true, std::memory_order_release);
-  return std::unexpected(*first_error_);
-}
-
-Status Writer::check_poison() const {
-  if (!poisoned_.load(std::memory_order_acquire)) [[likely]]
-    return {};
-  const MutexLock lock(poison_mutex_);
-  return std::unexpected(*first_error_);
-}
-
-// --- The session ---
-
 Status Writer::ready() {
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (started_.load(std::memory_order_acquire)) [[likely]]
     return {};
   const MutexLock lock(session_mutex_);
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (started_.load(std::memory_order_relaxed)) return {};
   if (closed_) {
     return fail(faults::kWriterClosed, "{}: the image was closed; open it again to write",
@@ -121,6 +103,7 @@ Status Writer::begin_session() {
   }
   std::uint64_t payload_bytes = 0;
   VDISK_TRY_CONTEXT(map_space(taken, payload_bytes), "before the first change");
+  VDISK_TRY_CONTEXT(claim_pending(taken), "taking over what a killed server left");
   VDISK_TRY_CONTEXT(claim_anchors(taken), "before the first change");
   {
     const MutexLock lock(mutex_);
@@ -129,7 +112,7 @@ Status Writer::begin_session() {
   }
   VDISK_TRY(journal_.reserve());
   // From here on a failure may have reached the headers.
-  if (const Status begun = journal_.begin(); !begun) return poison(begun.error());
+  if (const Status begun = journal_.begin(); !begun) return poison_.set(begun.error());
   payload_bytes_.store(payload_bytes, std::memory_order_relaxed);
   return {};
 }
@@ -144,14 +127,14 @@ std::optional<std::uint64_t> Writer::allocated_bytes() const {
 Status Writer::bound_dirty() {
   {
     const MutexLock lock(mutex_);
-    if (dirty_pages_ < kMostDirtyPages) return {};
+    if (dirty_pages_ < kMostDirtyPages && (intents_ == nullptr || !intents_->nearly_full())) return {};
   }
   return flush();
 }
 
 /// Group commit: one caller at a time commits for all that asked before it began.
 Status Writer::flush() {
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (!started_.load(std::memory_order_acquire)) return {};  // Nothing was changed.
   std::uint64_t covered = 0;
   {
@@ -159,7 +142,7 @@ Status Writer::flush() {
     const std::uint64_t mine = ++asked_;
     while (leading_ && answered_ < mine) flushed_.wait(flush_mutex_);
     if (answered_ >= mine) return {};
-    if (const Status poisoned = check_poison(); !poisoned) return poisoned;
+    if (const Status poisoned = poison_.check(); !poisoned) return poisoned;
     leading_ = true;
     covered = asked_;
   }
@@ -182,7 +165,7 @@ Status Writer::flush() {
     // The pages count as committed already: what memory shows may not reach the file any more.
     committed = fail(vdisk::faults::kMemory, "{}: no memory to commit", parts_.file.name());
   }
-  if (!committed) return poison(committed.error());
+  if (!committed) return poison_.set(committed.error());
   lead.done = true;
   return {};
 }
@@ -192,6 +175,7 @@ Status Writer::commit_dirty() {
   bool payload_first = false;
   std::uint64_t commit = 0;
   std::uint64_t used_end = 0;
+  std::uint64_t intended = 0;
   {
     const MutexLock lock(mutex_);
     pages.reserve(dirty_pages_);
@@ -207,12 +191,14 @@ Status Writer::commit_dirty() {
     payload_first = std::exchange(payload_first_, false);
     commit = next_commit_++;
     used_end = space_.used_end_bytes();
+    if (intents_ != nullptr) intended = intents_->position();
   }
   // The payload of every change in the copy was written before the copy was taken.
   if (payload_first && !pages.empty()) {
     VDISK_TRY_CONTEXT(journal_.flush(), "flushing payload before it is exposed");
   }
   VDISK_TRY(journal_.commit(pages, used_end));
+  if (intents_ != nullptr) intents_->forget_before(intended);
   release_freed(commit);
   return {};
 }
@@ -254,11 +240,11 @@ Status Writer::close() {
   const MutexLock lock(session_mutex_);
   if (closed_) return {};
   closed_ = true;
-  VDISK_TRY(check_poison());
+  VDISK_TRY(poison_.check());
   if (!started_.load(std::memory_order_acquire)) return {};
   wait_for_io();
   VDISK_TRY(flush());
-  if (const Status finished = journal_.finish(); !finished) return poison(finished.error());
+  if (const Status finished = journal_.finish(); !finished) return poison_.set(finished.error());
   started_.store(false, std::memory_order_release);
   release_freed(~std::uint64_t{0});  // Everything is committed, and nobody is inside.
   std::uint64_t end = 0;

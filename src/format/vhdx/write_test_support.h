@@ -13,42 +13,15 @@
 #include <string>
 #include <vector>
 
+#include "testing/image_writing.h"
 #include "testing/shared_file.h"
 #include "testing/vhdx_reading.h"
 
 namespace vdisk::vhdx {
 
+using testing::discard_image;
 using testing::SharedFile;
-
-/// Moves payload as Disk does.
-inline Status write_image(Image& image, std::uint64_t at, std::span<const std::byte> from) {
-  RunList runs;
-  std::uint64_t done = 0;
-  while (done < from.size()) {
-    const IoGate::Pass pass = image.io_gate().enter();
-    WriteTicket ticket = VDISK_TRY(image.resolve_write({DiskOffset{at + done}, from.size() - done}, runs));
-    for (const Run& run : runs) {
-      VDISK_TRY(image.file().write(run.from, from.subspan(run.at.bytes - at, run.length)));
-    }
-    ticket.commit();
-    done += ticket.covered_bytes();
-  }
-  return {};
-}
-
-inline Status discard_image(Image& image, DiskRange range, bool keep_space) {
-  std::vector<DiskRange> rest;
-  {
-    const IoGate::Pass pass = image.io_gate().enter();
-    VDISK_TRY(image.discard(range, keep_space, rest));
-  }
-  EXPECT_LE(rest.size(), 2u);
-  if (!keep_space) return {};  // What trim leaves keeps its bytes.
-  for (const DiskRange& piece : rest) {
-    VDISK_TRY(write_image(image, piece.at.bytes, std::vector<std::byte>(piece.length)));
-  }
-  return {};
-}
+using testing::write_image;
 
 /// What 512 bytes hold: 0 is zeros, kParent is the parent's, else eight bytes over and over.
 using Stamp = std::uint64_t;

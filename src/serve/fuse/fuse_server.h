@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Serves a folder of plain files, each a range of a disk, to the kernel's FUSE. The transport is our own
-// (docs/decisions/019-own-fuse-transport.md). The server keeps nothing that a successor would need: node
+// (docs/decisions/007-own-fuse-transport.md). The server keeps nothing that a successor would need: node
 // numbers follow from the list of files, and there are no handles. So a server that was killed can be
 // replaced by another one with the same list over the same descriptor; the kernel then sends again what was
 // not answered.
