@@ -114,8 +114,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, PluginModel,
                          ::testing::Values(Shape{.name = "vhdx", .block_bytes = kMiB},
                                            Shape{.name = "vhdx", .block_bytes = 2 * kMiB},
                                            Shape{.name = "vhdx", .block_bytes = kMiB, .sector_bytes = 4096},
-                                           Shape{
-                                               .name = "vhdx", .block_bytes = kMiB, .type = DiskType::kFixed},
+                                           Shape{.name = "vhdx", .type = DiskType::kFixed},
                                            Shape{.name = "vhd", .block_bytes = 512 * kKiB},
                                            Shape{.name = "vhd", .type = DiskType::kFixed}),
                          [](const auto& shape) {
