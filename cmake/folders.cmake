@@ -15,7 +15,7 @@ function(vdisk_folder path)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
-  list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
+  list(FILTER sources EXCLUDE REGEX "/(main|plugin)\\.cc$")
 
   if(sources)
     add_library(vdisk_${name} OBJECT ${sources})

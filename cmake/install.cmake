@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# What is installed where, in the three components that become Debian packages: libvirtdisk1, libvirtdisk-dev, vdisk.
+# What is installed where, in the components that become Debian packages: libvirtdisk1, libvirtdisk-dev, vdisk,
+# nbdkit-plugin-vdisk.
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT libvirtdisk-dev FILES_MATCHING PATTERN "*.h")
@@ -47,14 +48,26 @@ if(TARGET vdisk)
       list(APPEND built ${out})
     endforeach()
     add_custom_target(man ALL DEPENDS ${built})
+    set(plugin_page ${CMAKE_BINARY_DIR}/man/nbdkit-vdisk-plugin.1)
+    list(REMOVE_ITEM built ${plugin_page})
     install(FILES ${built} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT vdisk)
+    if(TARGET nbdkit_vdisk_plugin)
+      install(FILES ${plugin_page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT nbdkit-plugin-vdisk)
+    endif()
   else()
     message(STATUS "scdoc is not there: no man pages")
   endif()
 endif()
 
+set(components libvirtdisk1 libvirtdisk-dev vdisk)
+if(TARGET nbdkit_vdisk_plugin)
+  install(TARGETS nbdkit_vdisk_plugin LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/nbdkit/plugins
+          COMPONENT nbdkit-plugin-vdisk)
+  list(APPEND components nbdkit-plugin-vdisk)
+endif()
+
 set(CPACK_GENERATOR DEB)
-set(CPACK_COMPONENTS_ALL libvirtdisk1 libvirtdisk-dev vdisk)
+set(CPACK_COMPONENTS_ALL ${components})
 set(CPACK_PACKAGE_CONTACT "The vdisk authors <vdisk@localhost>")
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
@@ -80,4 +93,10 @@ set(CPACK_DEBIAN_VDISK_PACKAGE_NAME vdisk)
 set(CPACK_DEBIAN_VDISK_PACKAGE_SECTION utils)
 set(CPACK_COMPONENT_VDISK_DESCRIPTION
     "Virtual disk images on the command line\n Describes, checks, maps, makes, converts and compares VHD, VHDX and ISO images.")
+set(CPACK_DEBIAN_VDISK_PACKAGE_SUGGESTS "nbdkit-plugin-vdisk")
+set(CPACK_DEBIAN_NBDKIT-PLUGIN-VDISK_PACKAGE_NAME nbdkit-plugin-vdisk)
+set(CPACK_DEBIAN_NBDKIT-PLUGIN-VDISK_PACKAGE_SECTION utils)
+set(CPACK_DEBIAN_NBDKIT-PLUGIN-VDISK_PACKAGE_DEPENDS "nbdkit")
+set(CPACK_COMPONENT_NBDKIT-PLUGIN-VDISK_DESCRIPTION
+    "Virtual disk images for nbdkit\n Serves VHD, VHDX and ISO images with their parents to NBD clients.")
 include(CPack)

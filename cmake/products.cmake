@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What is built from the folders: the engine archive that tools and tests link, libvirtdisk.{so,a}, `vdisk`.
-set(VDISK_ENGINE_FOLDERS base io format format_raw format_vhd format_vhdx format_vhdset format_iso chain disk attach)
+set(VDISK_ENGINE_FOLDERS base io format format_raw format_vhd format_vhdx format_vhdset format_iso chain filesystem disk
+                         serve serve_fuse serve_nbd attach)
 # The ABI of the C API. Raised only when a program built against an older libvirtdisk would stop working.
 set(VDISK_SO_VERSION 1)
 
@@ -21,6 +22,13 @@ add_library(vdisk_engine STATIC)
 vdisk_add_objects(vdisk_engine ${VDISK_ENGINE_FOLDERS})
 target_include_directories(vdisk_engine PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(vdisk_engine PUBLIC vdisk_flags fmt::fmt ${ISAL_LIBRARY} Threads::Threads)
+
+# The process behind each attachment. Attachment::attach looks for it beside the program, then where it is installed.
+add_executable(vdisk_server ${PROJECT_SOURCE_DIR}/src/attach/server/main.cc ${PROJECT_SOURCE_DIR}/src/attach/server/keeper.cc)
+set_target_properties(vdisk_server PROPERTIES OUTPUT_NAME vdisk-server)
+target_link_libraries(vdisk_server PRIVATE vdisk_engine)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/src/attach/server_program.cc PROPERTIES COMPILE_DEFINITIONS
+                            "VDISK_LIBEXEC_FOLDER=\"${CMAKE_INSTALL_FULL_LIBEXECDIR}/vdisk\"")
 
 get_target_property(capi_type vdisk_capi TYPE)
 if(capi_type STREQUAL OBJECT_LIBRARY)
@@ -65,6 +73,25 @@ if(EXISTS ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
     vdisk_add_objects(vdisk capi)
     target_include_directories(vdisk PRIVATE ${PROJECT_SOURCE_DIR}/include/vdisk/win32)
   endif()
+endif()
+
+# nbdkit's plugin. nbdkit calls plugin_init alone; everything else stays inside.
+if(NBDKIT_INCLUDE_DIR)
+  add_library(vdisk_nbdkit_callbacks OBJECT ${PROJECT_SOURCE_DIR}/src/serve/nbd/plugin.cc)
+  target_include_directories(vdisk_nbdkit_callbacks PRIVATE ${NBDKIT_INCLUDE_DIR})
+  target_link_libraries(vdisk_nbdkit_callbacks PUBLIC vdisk_serve_nbd)
+  add_library(nbdkit_vdisk_plugin MODULE)
+  vdisk_add_objects(nbdkit_vdisk_plugin ${VDISK_ENGINE_FOLDERS} nbdkit_callbacks)
+  set_target_properties(nbdkit_vdisk_plugin PROPERTIES PREFIX "" OUTPUT_NAME nbdkit-vdisk-plugin
+                                                       LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/nbdkit_plugin.map)
+  target_link_options(nbdkit_vdisk_plugin PRIVATE LINKER:--version-script=${PROJECT_SOURCE_DIR}/cmake/nbdkit_plugin.map
+                      LINKER:--exclude-libs,ALL)
+  target_link_libraries(nbdkit_vdisk_plugin PRIVATE fmt::fmt ${ISAL_LIBRARY} Threads::Threads)
+  if(TARGET vdisk)
+    add_dependencies(vdisk nbdkit_vdisk_plugin)  # `vdisk serve` finds it beside the tool
+  endif()
+else()
+  message(STATUS "nbdkit-plugin-dev is not there: no plugin for nbdkit")
 endif()
 
 # src/testing for tests, fuzz targets and benches; never in a product.

@@ -5,7 +5,7 @@ _vdisk() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io demo help version --help --version' -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io demo attach detach list serve help version --help --version' -- "$word")
     return
   fi
   case $previous in
@@ -23,7 +23,10 @@ _vdisk() {
     --contract) mapfile -t COMPREPLY < <(compgen -W 'windows10 page2018 windows7' -- "$word"); return ;;
     --zeros) mapfile -t COMPREPLY < <(compgen -W 'auto find keep' -- "$word"); return ;;
     --parent-dir | --keep) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
-    --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id | --jobs | --command | -c) return ;;
+    --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id | --jobs | --command | -c) -c | --restricted) return ;;
+    --provider) mapfile -t COMPREPLY < <(compgen -W 'auto loop fuse' -- "$word"); return ;;
+    --parent-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+    --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id | --jobs | --command | -c | --port | --address | --export | --run) return ;;
   esac
   case $command in
     open) options='--format --access --flags --version --rw-depth --contract --parent-dir --confine --map-drive --json --help' ;;
@@ -35,7 +38,11 @@ _vdisk() {
     diff) options='--format --format-b --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     io) options='--command --read-only --keep-going --strict-tracking --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     demo) options='--keep --help' ;;
-    help) options='open info map check create convert diff io demo help version' ;;
+    help) options='open info map check create convert diff io demo attach detach list serve help version' ;;
+    attach) options='--read-only --foreground --partitions --no-partitions --provider --cow --restricted --at-boot --at-boot-all --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
+    detach) options='--all --force --json --quiet --verbose --help' ;;
+    list) options='--json --quiet --verbose --help' ;;
+    serve) options='--socket --port --address --uri --export --read-only --tls --tls-verify-peer --run --format --parent-dir --confine --map-drive --allow-raw-parent --json --quiet --verbose --help' ;;
   esac
   if [[ $word == -* || $command == help ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of vdisk(1) for fish.
 set -l seen __fish_seen_subcommand_from
-set -l commands open info map check create convert diff io demo help version
+set -l commands open info map check create convert diff io demo attach detach list serve help version
 complete -c vdisk -n "not $seen $commands" -f
 complete -c vdisk -n "not $seen $commands" -l help -s h -d 'Print help'
 complete -c vdisk -n "not $seen $commands" -l version -d 'Print the version'
@@ -14,6 +14,10 @@ complete -c vdisk -n "not $seen $commands" -a convert -d "Write the disk's conte
 complete -c vdisk -n "not $seen $commands" -a diff -d "Compare what two disks show"
 complete -c vdisk -n "not $seen $commands" -a io -d "Read and write a disk by commands"
 complete -c vdisk -n "not $seen $commands" -a demo -d "Show a tour"
+complete -c vdisk -n "not $seen $commands" -a attach -d "Make images appear as disks of this system"
+complete -c vdisk -n "not $seen $commands" -a detach -d "Take attached disks away"
+complete -c vdisk -n "not $seen $commands" -a list -d "List attached images"
+complete -c vdisk -n "not $seen $commands" -a serve -d "Serve a disk to NBD clients"
 complete -c vdisk -n "not $seen $commands" -a help -d "Explain a command"
 complete -c vdisk -n "not $seen $commands" -a version -d "Print the version"
 complete -c vdisk -n "$seen help" -f -a "$commands"
@@ -117,3 +121,46 @@ complete -c vdisk -n "$seen io" -l json -d 'Print JSON'
 complete -c vdisk -n "$seen io" -l quiet -s q -d 'Errors only'
 complete -c vdisk -n "$seen io" -l verbose -s v -d 'Remarks too'
 complete -c vdisk -n "$seen demo" -l keep -x -a '(__fish_complete_directories)' -d 'Work in DIR and leave it there'
+complete -c vdisk -n "$seen attach" -l read-only -d 'Without write access'
+complete -c vdisk -n "$seen attach" -l foreground -d 'End with this process'
+complete -c vdisk -n "$seen attach" -l partitions -d 'With the partitions'
+complete -c vdisk -n "$seen attach" -l no-partitions -d 'Without the partitions'
+complete -c vdisk -n "$seen attach" -l provider -x -a 'auto loop fuse' -d 'How the kernel gets at the image'
+complete -c vdisk -n "$seen attach" -l cow -r -d 'The file that takes the changes'
+complete -c vdisk -n "$seen attach" -l restricted -x -d 'A range of the disk'
+complete -c vdisk -n "$seen attach" -l at-boot -d 'Again at every boot'
+complete -c vdisk -n "$seen attach" -l at-boot-all -d 'All that is remembered'
+complete -c vdisk -n "$seen attach" -l format -x -a 'raw vhd vhdx vhdset iso' -d 'Format of the image'
+complete -c vdisk -n "$seen attach" -l parent-dir -x -a '(__fish_complete_directories)' -d 'Also look for parents in DIR'
+complete -c vdisk -n "$seen attach" -l confine -d 'Follow no recorded path out of the given folders'
+complete -c vdisk -n "$seen attach" -l map-drive -x -d 'What a Windows drive or share means here'
+complete -c vdisk -n "$seen attach" -l no-parents -d 'Open the image alone'
+complete -c vdisk -n "$seen attach" -l allow-raw-parent -d 'Allow a parent that is a raw file'
+complete -c vdisk -n "$seen detach" -l all -d 'Everything that is attached'
+complete -c vdisk -n "$seen detach" -l force -d 'Also what is in use'
+complete -c vdisk -n "$seen attach" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen attach" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen attach" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen detach" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen detach" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen detach" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen list" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen list" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen list" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen serve" -l socket -r -d 'Serve on a Unix socket'
+complete -c vdisk -n "$seen serve" -l port -x -d 'Serve on a TCP port'
+complete -c vdisk -n "$seen serve" -l address -x -d 'The address instead of 127.0.0.1'
+complete -c vdisk -n "$seen serve" -l uri -d 'Print the URI alone'
+complete -c vdisk -n "$seen serve" -l export -x -d 'The export that the URI names'
+complete -c vdisk -n "$seen serve" -l read-only -d 'Let no client write'
+complete -c vdisk -n "$seen serve" -l tls -r -d 'Demand TLS, with these keys'
+complete -c vdisk -n "$seen serve" -l tls-verify-peer -d 'Demand certificates of clients too'
+complete -c vdisk -n "$seen serve" -l run -x -d 'Serve until this command ends'
+complete -c vdisk -n "$seen serve" -l format -x -a 'raw vhd vhdx vhdset iso' -d 'Format of the image'
+complete -c vdisk -n "$seen serve" -l parent-dir -x -a '(__fish_complete_directories)' -d 'Also look for parents in DIR'
+complete -c vdisk -n "$seen serve" -l confine -d 'Follow no recorded path out of the given folders'
+complete -c vdisk -n "$seen serve" -l map-drive -x -d 'What a Windows drive or share means here'
+complete -c vdisk -n "$seen serve" -l allow-raw-parent -d 'Allow a parent that is a raw file'
+complete -c vdisk -n "$seen serve" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen serve" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen serve" -l verbose -s v -d 'Remarks too'

@@ -30,7 +30,7 @@ mkdir -p "$root/var/lib/dpkg/updates" "$root/var/lib/dpkg/info"
 touch "$root/var/lib/dpkg/status" "$root/var/lib/dpkg/available"
 dpkg_here() { dpkg --root="$root" --force-script-chrootless --force-depends --log=/dev/null "$@"; }
 
-for package in libvirtdisk1 libvirtdisk-dev vdisk; do
+for package in libvirtdisk1 libvirtdisk-dev vdisk nbdkit-plugin-vdisk; do
   compgen -G "$build/${package}_*.deb" >/dev/null || die "no package $package"
 done
 # What the packages need must come from what they link to, not from luck.
@@ -38,6 +38,7 @@ depends() { dpkg-deb --field "$build"/"$1"_*.deb Depends; }
 [[ $(depends libvirtdisk1) == *libfmt* && $(depends libvirtdisk1) == *libisal* ]] || die "libvirtdisk1 depends: $(depends libvirtdisk1)"
 [[ $(depends libvirtdisk-dev) == *"libvirtdisk1 (="* ]] || die "libvirtdisk-dev depends: $(depends libvirtdisk-dev)"
 [[ $(depends vdisk) == *libc6* ]] || die "vdisk depends: $(depends vdisk)"
+[[ $(depends nbdkit-plugin-vdisk) == *nbdkit* ]] || die "nbdkit-plugin-vdisk depends: $(depends nbdkit-plugin-vdisk)"
 # Without this the loader's cache would not know the library.
 dpkg-deb --info "$build"/libvirtdisk1_*.deb triggers | grep -q ldconfig || die "libvirtdisk1 has no ldconfig trigger"
 
@@ -47,6 +48,7 @@ lib=$root/usr/lib/$multiarch
 for file in usr/bin/vdisk "usr/lib/$multiarch/libvirtdisk.so" "usr/lib/$multiarch/libvirtdisk.so.1" \
   "usr/lib/$multiarch/libvirtdisk.a" usr/include/virtdisk.h usr/include/vdisk/disk.h \
   usr/include/vdisk/win32/windows.h usr/share/man/man1/vdisk.1 \
+  "usr/lib/$multiarch/nbdkit/plugins/nbdkit-vdisk-plugin.so" usr/share/man/man1/nbdkit-vdisk-plugin.1 \
   usr/share/bash-completion/completions/vdisk usr/share/zsh/vendor-completions/_vdisk \
   usr/share/fish/vendor_completions.d/vdisk.fish; do
   [[ -e $root/$file ]] || die "$file is not installed"
@@ -55,6 +57,10 @@ grep -rlF -e "$source" -e "$build" "$root/usr" --include='*.h' --include='*.pc' 
   die "an installed file names a folder of the build"
 
 "$root/usr/bin/vdisk" --version
+# The installed tool finds the installed plugin, and nothing of the build.
+"$root/usr/bin/vdisk" create "$root/served.vhdx" --size 64M --quiet
+size=$("$root/usr/bin/vdisk" serve "$root/served.vhdx" --run 'nbdinfo --size "$uri"') || die "vdisk serve"
+[[ $size == $((64 << 20)) ]] || die "vdisk serve: the disk has $size bytes"
 
 # A C and a C++ program that know nothing but what is installed.
 work=$root/work
@@ -93,7 +99,7 @@ read -ra flags <<<"$(pkg-config --cflags --libs virtdisk)"
 cc "$work/client.c" -o "$work/c-copy" "${flags[@]}"
 "$work/c-copy" "$work/not-an-image.vhd"
 
-dpkg_here --remove vdisk libvirtdisk-dev libvirtdisk1 >"$root/remove.log" 2>&1 || { cat "$root/remove.log"; die "remove"; }
+dpkg_here --remove nbdkit-plugin-vdisk vdisk libvirtdisk-dev libvirtdisk1 >"$root/remove.log" 2>&1 || { cat "$root/remove.log"; die "remove"; }
 left=$([[ ! -d $root/usr ]] || find "$root/usr" ! -type d)
 [[ -z $left ]] || die "files are left after removal: $left"
 echo "packages: installed, used and removed"

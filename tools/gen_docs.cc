@@ -14,12 +14,16 @@
 #include "attach/faults.h"
 #include "capi/faults.h"
 #include "disk/fault_catalogue.h"
+#include "serve/nbd/faults.h"
+#include "serve/fuse/faults.h"
 
 namespace {
 
 std::vector<const vdisk::Fault*> sorted_faults() {
   std::vector<const vdisk::Fault*> rows = vdisk::all_faults();
   const auto add = [&rows](vdisk::FaultTable table) { rows.insert(rows.end(), table.begin(), table.end()); };
+  add(vdisk::serve::nbd::faults::kAll);
+  add(vdisk::serve::faults::kFuse);
   add(vdisk::attach::faults::kAll);
   add(vdisk::capi::faults::kCapi);
   std::ranges::sort(rows, {}, [](const vdisk::Fault* row) { return row->id; });

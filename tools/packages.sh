@@ -7,11 +7,12 @@
 declare -A VDISK_PACKAGES=(
   # To build the library and the tool, with the man pages.
   [build]="g++ cmake ninja-build pkg-config libfmt-dev libcli11-dev nlohmann-json3-dev libisal-dev libblkid-dev
-    scdoc ccache"
+    scdoc ccache nbdkit nbdkit-plugin-dev"
   # To build and run the tests: the test libraries, other people's tools to compare with, unpackers for the corpus,
   # file systems for the host rules, and what builds and inspects packages.
   [test]="libgtest-dev libgmock-dev librapidcheck-dev qemu-utils libvhdi-utils p7zip-full xz-utils bzip2
-    sharutils ncompress zstd unzip python3 binutils dpkg-dev file e2fsprogs btrfs-progs xfsprogs util-linux"
+    sharutils ncompress zstd unzip python3 binutils dpkg-dev file e2fsprogs btrfs-progs xfsprogs util-linux
+    fdisk ntfs-3g mount git libnbd-bin fio"
   # The second compiler: thread-safety analysis, sanitizers, fuzzing, lint.
   [clang]="clang-22 libclang-rt-22-dev llvm-22 clang-tidy-22"
   # The benchmarks and the tool that they are compared with.

@@ -82,6 +82,12 @@ struct Extent {
   FileOffset from;          ///< In that layer's file; meaningful for kData.
 };
 
+/// What becomes of the space behind a range that is made to read as zeros.
+enum class ZeroSpace {
+  kKeep,  ///< What is allocated stays so: later writes to it cannot find the host full.
+  kFree,  ///< Goes back to the host where the format can.
+};
+
 /// Thread rule: all members may be called from any number of threads at once. Owner: the caller; closing is
 /// destruction. Offsets and lengths are in bytes and need no alignment for reading.
 class Disk {
@@ -109,7 +115,7 @@ class Disk {
   /// sectors of `from` that were already moved. **Durability:** none before flush().
   Status write(DiskOffset at, std::span<const std::byte> from) const;
   /// Makes the range read as zeros; by metadata alone where the format can. Alignment and errors as write().
-  Status write_zeroes(DiskRange range) const;
+  Status write_zeroes(DiskRange range, ZeroSpace space = ZeroSpace::kKeep) const;
   /// Tells that the range's content is no longer needed: whole blocks read as zeros afterwards and their space goes
   /// back to the host; what is smaller than a block may keep its bytes. Unaligned ends are left alone.
   Status trim(DiskRange range) const;

@@ -22,8 +22,33 @@ inline constexpr Fault kAlreadyAttached{"attach.already_attached", win32::kShari
 inline constexpr Fault kRegistryBusy{"attach.registry_busy", win32::kSharingViolation,
                                      "The attachment registry changed at every attempt to use it."};
 
-inline constexpr const Fault* kAll[] = {&kNoFolder,         &kFolderUntrusted, &kRecordUntrusted,
-                                        &kRecordUnreadable, &kRecordLimits,    &kAlreadyAttached,
-                                        &kRegistryBusy};
+inline constexpr Fault kNoPrivilege{"attach.no_privilege", win32::kPrivilegeNotHeld,
+                                    "The user may not make block devices."};
+inline constexpr Fault kNoLoop{"attach.no_loop", win32::kNotSupported, "The kernel has no loop devices."};
+inline constexpr Fault kDevice{"attach.device", win32::kIoDevice,
+                               "The kernel refused a step of making or removing the block device."};
+inline constexpr Fault kProvider{"attach.provider", win32::kNotSupported,
+                                 "The provider that was asked for cannot serve this image here."};
+inline constexpr Fault kRange{"attach.range", win32::kInvalidParameter,
+                              "The range to attach is not whole sectors of the disk."};
+inline constexpr Fault kNoServer{
+    "attach.no_server", win32::kFileNotFound,
+    "The helper program vdisk-server, which holds attachments, cannot be started."};
+inline constexpr Fault kServerDied{"attach.server_died", win32::kIoDevice,
+                                   "The attachment's server ended, or does not answer."};
+inline constexpr Fault kForeignAnswer{
+    "attach.foreign_answer", win32::kInvalidParameter,
+    "A message between vdisk and its server is not one that this version knows."};
+inline constexpr Fault kBusy{"attach.busy", win32::kBusy, "The attached disk is in use."};
+inline constexpr Fault kNotAttached{"attach.not_attached", win32::kNotFound, "Nothing is attached there."};
+inline constexpr Fault kNotOurs{"attach.not_ours", win32::kAccessDenied,
+                                "The attachment belongs to another user."};
+
+inline constexpr const Fault* kAll[] = {
+    &kNoFolder,     &kFolderUntrusted, &kRecordUntrusted, &kRecordUnreadable,
+    &kRecordLimits, &kAlreadyAttached, &kRegistryBusy,    &kNoPrivilege,
+    &kNoLoop,       &kDevice,          &kProvider,        &kRange,
+    &kNoServer,     &kServerDied,      &kForeignAnswer,   &kBusy,
+    &kNotAttached,  &kNotOurs};
 
 }  // namespace vdisk::attach::faults

@@ -133,8 +133,8 @@ bool still_named(int folder, const std::string& name, int fd) {
          by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
 }
 
-Result<AttachmentRecord> read_record(int fd, const std::string& path, FileIdentity image) {
-  std::vector<char> buffer(kMostRecordBytes + 1);
+Result<std::string> read_text(int fd, const std::string& path) {
+  std::string buffer(kMostRecordBytes + 1, '\0');
   std::size_t length = 0;
   while (length < buffer.size()) {
     const ssize_t got =
@@ -144,7 +144,12 @@ Result<AttachmentRecord> read_record(int fd, const std::string& path, FileIdenti
     if (got == 0) break;
     length += static_cast<std::size_t>(got);
   }
-  auto record = parse_record({buffer.data(), length});
+  buffer.resize(length);
+  return buffer;
+}
+
+Result<AttachmentRecord> read_record(int fd, const std::string& path, FileIdentity image) {
+  auto record = parse_record(VDISK_TRY(read_text(fd, path)));
   if (!record || record->handshake != kHandshake || record->image != image) {
     return fail(faults::kRecordUnreadable,
                 "{}: a live attachment's record that is damaged or of another version of vdisk; detach the "
@@ -187,6 +192,10 @@ Result<std::optional<AttachmentRecord>> find_in(const Folder& where, FileIdentit
 Result<bool> remove_if_stale(int folder, const std::string& name, int fd) {
   if (VDISK_TRY(is_alive(fd, name)) || !VDISK_TRY(try_lock(fd, kHealByte, name))) return false;
   if (!still_named(folder, name, fd)) return true;
+  // The socket first: once the name is gone, both may be another's.
+  if (::unlinkat(folder, (name + kSocketSuffix).c_str(), 0) != 0 && errno != ENOENT) {
+    return fail_call(errno, "removing the socket of", name);
+  }
   if (::unlinkat(folder, name.c_str(), 0) != 0 && errno != ENOENT) return fail_call(errno, "removing", name);
   return true;
 }
@@ -247,7 +256,10 @@ PublishedRecord& PublishedRecord::operator=(PublishedRecord&& other) noexcept {
 void PublishedRecord::withdraw() noexcept {
   if (!record_) return;
   // The lock is held until the name is gone, so the name cannot be anyone else's yet.
-  if (still_named(folder_.get(), name_, record_.get())) ::unlinkat(folder_.get(), name_.c_str(), 0);
+  if (still_named(folder_.get(), name_, record_.get())) {
+    ::unlinkat(folder_.get(), socket_name().c_str(), 0);
+    ::unlinkat(folder_.get(), name_.c_str(), 0);
+  }
   record_.reset();
   folder_.reset();
 }
@@ -301,6 +313,62 @@ Result<PublishedRecord> publish(const AttachmentRecord& record, const RegistryOp
   ::unlinkat(folder.get(), fresh.name.c_str(), 0);
   return fail(faults::kRegistryBusy, "{}/{}: the record changed at each of {} attempts to make it; try again",
               where.path, name, kMostAttempts);
+}
+
+namespace {
+
+/// The names in the folder that are records'; empty where it cannot be read.
+std::vector<std::string> record_names(int folder) {
+  std::vector<std::string> names;
+  UniqueFd copy(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!copy) return names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> listing(::fdopendir(copy.get()), ::closedir);
+  if (!listing) return names;
+  copy.release();
+  while (const dirent* entry = ::readdir(listing.get())) {
+    std::string name = entry->d_name;
+    if (name.ends_with(kSuffix)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+void add_records(const Folder& where, int folder, std::vector<FoundRecord>& found) {
+  for (const std::string& name : record_names(folder)) {
+    const auto fd = open_record(folder, name, where, O_RDONLY);
+    if (!fd || !*fd) continue;
+    const auto alive = is_alive((*fd)->get(), name);
+    auto text = read_text((*fd)->get(), name);
+    auto record = text ? parse_record(*text) : std::nullopt;
+    if (!alive || !record || record->handshake != kHandshake || record_name(record->image) != name) continue;
+    found.push_back({.record = *std::move(record),
+                     .alive = *alive,
+                     .socket_path = where.path + "/" + name + kSocketSuffix,
+                     .folder = where.path,
+                     .name = name});
+  }
+}
+
+}  // namespace
+
+Result<std::vector<FoundRecord>> all_records(const RegistryOptions& options) {
+  std::vector<FoundRecord> found;
+  for (const Folder& where : folders_to_search(options)) {
+    const auto folder = open_folder(where.path);
+    if (!folder) {
+      const int error = folder.error().os_errno();
+      if (error == ENOENT || (where.foreign && error == EACCES)) continue;
+      return std::unexpected(folder.error());
+    }
+    add_records(where, folder->get(), found);
+  }
+  return found;
+}
+
+void remove_record(const FoundRecord& dead) {
+  const auto folder = open_folder(dead.folder);
+  if (!folder) return;
+  const auto fd = open_record(folder->get(), dead.name, {dead.folder, false}, O_RDWR);
+  if (fd && *fd) (void)remove_if_stale(folder->get(), dead.name, (*fd)->get());
 }
 
 Result<std::optional<AttachmentRecord>> find_attachment(FileIdentity image, const RegistryOptions& options) {

@@ -5,12 +5,14 @@
 // free is what a killed process left behind, and counts for nothing.
 #pragma once
 
+#include <vdisk/attachment.h>
 #include <vdisk/error.h>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/fault.h"
 #include "base/unique_fd.h"
@@ -18,8 +20,13 @@
 
 namespace vdisk::attach {
 
+class Fields;
+
 /// Version of what two processes of vdisk say to one another about an attachment.
-inline constexpr std::uint32_t kHandshake = 1;
+inline constexpr std::uint32_t kHandshake = 2;
+
+/// What a record's name is followed by in the name of its server's socket.
+inline constexpr const char* kSocketSuffix = ".sock";
 
 struct RegistryOptions {
   /// The registry folder; unset: VDISK_RUNTIME_DIR (an absolute path; ignored in setuid programs), else
@@ -28,13 +35,10 @@ struct RegistryOptions {
 };
 
 /// What is known of one attachment.
-struct AttachmentRecord {
-  std::string image_path;
-  FileIdentity image;         ///< Device and inode of the image: what finds the record.
-  std::string device_node;    ///< "/dev/loop3".
-  bool read_only = false;     ///< The attaching open had no write access.
-  bool permanent = false;     ///< ATTACH_VIRTUAL_DISK_FLAG_PERMANENT_LIFETIME.
-  std::uint64_t process = 0;  ///< The server's process id, for messages; never trusted for more.
+struct AttachmentRecord : AttachmentInfo {
+  FileIdentity image;  ///< Device and inode of the image: what finds the record.
+  FileIdentity
+      backing;  ///< The file under the loop device: what tells our device from a later one of its name.
   std::uint32_t handshake = kHandshake;
 
   bool operator==(const AttachmentRecord&) const = default;
@@ -53,6 +57,9 @@ class PublishedRecord {
   /// Removes the record and frees its lock.
   void withdraw() noexcept;
   int lock_fd() const noexcept { return record_.get(); }
+  /// Where the attachment's server listens: a socket beside the record.
+  int folder_fd() const noexcept { return folder_.get(); }
+  std::string socket_name() const { return name_ + kSocketSuffix; }
 
  private:
   friend Result<PublishedRecord> publish(const AttachmentRecord&, const RegistryOptions&);
@@ -77,12 +84,32 @@ Result<PublishedRecord> publish(const AttachmentRecord& record, const RegistryOp
 Result<std::optional<AttachmentRecord>> find_attachment(FileIdentity image,
                                                         const RegistryOptions& options = {});
 
+/// One record of the folders that this user may look into.
+struct FoundRecord {
+  AttachmentRecord record;
+  bool alive = false;       ///< Its server lives.
+  std::string socket_path;  ///< Where the server listens.
+  std::string folder;
+  std::string name;  ///< Of the record's file in the folder.
+};
+
+/// All records, the dead ones too. What is no record of ours is passed over.
+Result<std::vector<FoundRecord>> all_records(const RegistryOptions& options = {});
+
+/// Removes a dead record (and its socket) if it is still that. Nothing happens to a live one.
+void remove_record(const FoundRecord& dead);
+
+/// The fields that records and the server's answers share. `take_info` is false when one is missing or twice
+/// there.
+void add_info(Fields& fields, const AttachmentInfo& info);
+bool take_info(const Fields& fields, AttachmentInfo& info);
+
 /// The record's text: "vdisk-attachment 1" and then `key=value` lines; control characters and '%' are %XX.
 std::string format_record(const AttachmentRecord& record);
-/// Strict about the keys that it knows, each exactly once; skips keys that it does not know.
+/// Strict about the keys that it knows, each exactly once but `partition`; skips keys that it does not know.
 std::optional<AttachmentRecord> parse_record(std::string_view text);
 
 /// Longest record that is read or written: a path of PATH_MAX bytes, all of them escaped, fits.
-inline constexpr std::size_t kMostRecordBytes = 16 * 1024;
+inline constexpr std::size_t kMostRecordBytes = 32 * 1024;
 
 }  // namespace vdisk::attach

@@ -38,12 +38,20 @@ class Registry : public ::testing::Test {
   ~Registry() override { fs::remove_all(base_); }
 
   static AttachmentRecord record(FileIdentity image = kImage) {
-    return {.image_path = "/images/päth 100%\n.vhdx",
-            .image = image,
-            .device_node = "/dev/loop7",
-            .read_only = true,
-            .permanent = true,
-            .process = static_cast<std::uint64_t>(::getpid())};
+    AttachmentRecord record;
+    record.image_path = "/images/päth 100%\n.vhdx";
+    record.device_node = "/dev/loop7";
+    record.partitions = {"/dev/loop7p1", "/dev/loop7p5"};
+    record.provider = AttachProvider::kFuse;
+    record.format = FormatId::kVhdx;
+    record.read_only = true;
+    record.permanent = true;
+    record.process = static_cast<std::uint64_t>(::getpid());
+    record.size_bytes = 1ULL << 40;
+    record.logical_sector_bytes = 4096;
+    record.image = image;
+    record.backing = {9, 2};
+    return record;
   }
   std::string path_of(FileIdentity image = kImage) const {
     return fmt::format("{}/{:x}-{:x}.attachment", *options_.folder, image.device, image.inode);
@@ -306,7 +314,7 @@ TEST_F(Registry, DamageMattersOnlyInALiveRecord) {
   make_folder();
   const std::string good = format_record(record());
   std::string newer = good;
-  newer.replace(newer.find("handshake=1"), 11, "handshake=2");
+  newer.replace(newer.find("handshake=2"), 11, "handshake=3");
   for (const std::string& text :
        {std::string(), std::string("garbage"), good.substr(0, good.size() - 4), newer,
         format_record(record({9, 9})),  // another image's record under this image's name
@@ -396,8 +404,10 @@ TEST_F(Registry, AStaleRecordThatSomeoneElseIsHealingIsBusy) {
 }
 
 TEST(RecordText, RoundTripsAndIsStrict) {
-  AttachmentRecord record{
-      .image_path = "/a=b%c\td", .image = {UINT64_MAX, 0}, .device_node = "", .process = 3};
+  AttachmentRecord record;
+  record.image_path = "/a=b%c\td";
+  record.image = {UINT64_MAX, 0};
+  record.process = 3;
   const std::string text = format_record(record);
   EXPECT_EQ(parse_record(text), record);
   EXPECT_THAT(text, HasSubstr("image=/a=b%25c%09d\n"));
@@ -418,7 +428,7 @@ TEST(RecordText, RoundTripsAndIsStrict) {
   EXPECT_FALSE(with("image_inode=0", "image_inode=-1"));
   EXPECT_FALSE(with("image_inode=0", "image_inode=18446744073709551616"));
   EXPECT_FALSE(with("image_inode=0", "image_inode=0x1"));
-  EXPECT_FALSE(with("handshake=1", "handshake=4294967296"));
+  EXPECT_FALSE(with("handshake=2", "handshake=4294967296"));
   EXPECT_FALSE(with("%25c", "%2"));
   EXPECT_FALSE(with("%25", "%zz"));
   EXPECT_FALSE(with("%25", "%00"));

@@ -108,6 +108,14 @@ Json to_json(const Difference& difference) {
   return json;
 }
 
+Json to_json(const AttachmentInfo& info) {
+  return Json{{"image", info.image_path},         {"device", info.device_node},
+              {"partitions", info.partitions},    {"provider", to_string(info.provider)},
+              {"format", to_string(info.format)}, {"read_only", info.read_only},
+              {"permanent", info.permanent},      {"process", info.process},
+              {"size_bytes", info.size_bytes},    {"logical_sector_bytes", info.logical_sector_bytes}};
+}
+
 Json to_json(const Extent& extent, const std::string& path) {
   const bool data = extent.source == Extent::Source::kData;
   return {{"start_bytes", extent.range.at.bytes},

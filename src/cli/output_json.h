@@ -4,6 +4,7 @@
 // because bytes that are not UTF-8 are replaced.
 #pragma once
 
+#include <vdisk/attachment.h>
 #include <vdisk/disk.h>
 #include <vdisk/operations.h>
 
@@ -24,6 +25,7 @@ Json to_json(const Error& error);
 Json to_json(const Inspection& inspection);
 Json to_json(const CheckReport& report, const std::string& path);
 Json to_json(const Difference& difference);
+Json to_json(const AttachmentInfo& info);
 /// `path`: of the layer's file; null for what no file holds.
 Json to_json(const Extent& extent, const std::string& path);
 

@@ -4,6 +4,7 @@
 #include <vdisk/version.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <array>
 
 #include "cli/tool.h"
@@ -31,6 +32,12 @@ int run_command(const CommandRow& row, std::span<char* const> arguments, Session
   app.set_help_flag("-h,--help", "Print this help");
   const std::unique_ptr<Command> command = row.make();
   command->declare(app);
+  if (row.takes_command) {
+    const auto divider = std::ranges::find(arguments, std::string_view("--"));
+    const auto behind = arguments.subspan(static_cast<std::size_t>(divider - arguments.begin()));
+    if (!behind.empty()) command->take_command({behind.begin() + 1, behind.end()});
+    arguments = arguments.first(arguments.size() - behind.size());
+  }
   // CLI11 takes the words last first.
   std::vector<std::string> words(arguments.rbegin(), arguments.rend());
   for (std::string& word : words) {
@@ -52,8 +59,9 @@ int run_command(const CommandRow& row, std::span<char* const> arguments, Session
 
 std::span<const CommandRow* const> command_table() noexcept {
   static constexpr std::array kTable = {
-      &kInfoCommand, &kMapCommand,  &kCheckCommand, &kCreateCommand, &kConvertCommand, &kDiffCommand,
-      &kIoCommand,   &kOpenCommand, &kDemoCommand,  &kHelpCommand,   &kVersionCommand,
+      &kInfoCommand,  &kMapCommand,  &kCheckCommand,  &kCreateCommand, &kConvertCommand,
+      &kDiffCommand,  &kIoCommand,   &kAttachCommand, &kDetachCommand, &kListCommand,
+      &kServeCommand, &kOpenCommand, &kDemoCommand,   &kHelpCommand,   &kVersionCommand,
   };
   return kTable;
 }

@@ -89,6 +89,8 @@ class Command {
   virtual ~Command() = default;
   virtual void declare(CLI::App& app) = 0;
   virtual int run(Session& session) = 0;
+  /// What stands behind "--", of commands whose row says that they take it.
+  virtual void take_command(std::vector<std::string>) {}
 };
 
 /// A row of the command table.
@@ -99,6 +101,7 @@ struct CommandRow {
   std::string_view description;
   std::string_view examples;  ///< Lines as they are to be printed.
   std::unique_ptr<Command> (*make)();
+  bool takes_command = false;  ///< Words behind "--" are a command to run.
 };
 
 /// Each command's row, in the order in which help lists them.
@@ -113,6 +116,10 @@ extern const CommandRow kCreateCommand;
 extern const CommandRow kDiffCommand;
 extern const CommandRow kIoCommand;
 extern const CommandRow kDemoCommand;
+extern const CommandRow kDetachCommand;
+extern const CommandRow kAttachCommand;
+extern const CommandRow kListCommand;
+extern const CommandRow kServeCommand;
 extern const CommandRow kHelpCommand;
 extern const CommandRow kVersionCommand;
 

@@ -5,6 +5,7 @@
 #include "disk/faults.h"
 #include "disk/ops/create_faults.h"
 #include "disk/ops/faults.h"
+#include "filesystem/faults.h"
 #include "format/registry.h"
 #include "io/faults.h"
 
@@ -18,6 +19,7 @@ std::vector<const Fault*> all_faults() {
   add(format::faults::kFormat);
   for (const Format* format : formats()) add(format->faults);
   add(chain::faults::kAll);
+  add(filesystem::faults::kAll);
   add(disk::faults::kAll);
   add(ops::faults::kAll);
   add(ops::faults::kCreate);

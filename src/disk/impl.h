@@ -35,3 +35,11 @@ struct Disk::Impl {
 };
 
 }  // namespace vdisk::inline v1
+
+namespace vdisk {
+
+/// Once per open disk, before its first change: what Hyper-V recorded about changes does not know of ours.
+/// Warns, or fails with disk.stale_tracking.
+Status before_first_write(Disk::Impl& disk);
+
+}  // namespace vdisk

@@ -12,6 +12,7 @@
 #include "disk/guarded.h"
 #include "disk/host_path.h"
 #include "disk/impl.h"
+#include "disk/intents.h"
 
 namespace vdisk {
 
@@ -33,27 +34,6 @@ Status check_range(const Disk::Impl& disk, DiskRange range) {
   if (!is_multiple(range.at.bytes, sector) || !is_multiple(range.length, sector)) {
     return fail(disk::faults::kUnaligned, "{}: {} bytes at {:#x} are not whole sectors of {} bytes", path,
                 range.length, range.at.bytes, sector);
-  }
-  return {};
-}
-
-// Once per open disk: what Hyper-V recorded about changes does not know of ours.
-Status before_first_write(Disk::Impl& disk) {
-  if (disk.tracking_checked.load(std::memory_order_acquire)) return {};
-  const std::vector<std::string> files = change_tracking_files(disk.chain.layer(0).path);
-  if (!files.empty() && disk.strict_tracking) {
-    return fail(disk::faults::kStaleTracking,
-                "{}: {} records the changes of this disk and would become stale; remove it or write without "
-                "--strict-tracking",
-                disk.chain.layer(0).path, files.front());
-  }
-  if (disk.tracking_checked.exchange(true, std::memory_order_acq_rel)) return {};
-  for (const std::string& file : files) {
-    if (disk.trace) {
-      disk.trace(
-          TraceLevel::kWarning,
-          fmt::format("{}: records the changes of this disk for Hyper-V and is stale from now on", file));
-    }
   }
   return {};
 }
@@ -84,14 +64,14 @@ Status write_all(Disk::Impl& disk, DiskOffset at, std::span<const std::byte> fro
   });
 }
 
-Status zero_all(Disk::Impl& disk, DiskRange range) {
+Status zero_all(Disk::Impl& disk, DiskRange range, ZeroSpace space) {
   VDISK_TRY(check_range(disk, range));
   if (range.length == 0) return {};
   VDISK_TRY(before_first_write(disk));
   std::vector<DiskRange> rest;
   {
     const IoGate::Pass pass = disk.chain.leaf().io_gate().enter();
-    VDISK_TRY(disk.chain.leaf().discard(range, /*keep_space=*/true, rest));
+    VDISK_TRY(disk.chain.leaf().discard(range, space == ZeroSpace::kKeep, rest));
   }
   for (const DiskRange& piece : rest) {
     VDISK_TRY(
@@ -116,14 +96,38 @@ Status trim_all(Disk::Impl& disk, DiskRange range) {
 
 }  // namespace
 
+Status keep_intents(const Disk& disk, IntentMemory& memory) {
+  return guarded([&] { return disk.impl().chain.leaf().keep_intents(memory); });
+}
+
+Status before_first_write(Disk::Impl& disk) {
+  if (disk.tracking_checked.load(std::memory_order_acquire)) return {};
+  const std::vector<std::string> files = change_tracking_files(disk.chain.layer(0).path);
+  if (!files.empty() && disk.strict_tracking) {
+    return fail(disk::faults::kStaleTracking,
+                "{}: {} records the changes of this disk and would become stale; remove it or write without "
+                "--strict-tracking",
+                disk.chain.layer(0).path, files.front());
+  }
+  if (disk.tracking_checked.exchange(true, std::memory_order_acq_rel)) return {};
+  for (const std::string& file : files) {
+    if (disk.trace) {
+      disk.trace(
+          TraceLevel::kWarning,
+          fmt::format("{}: records the changes of this disk for Hyper-V and is stale from now on", file));
+    }
+  }
+  return {};
+}
+
 inline namespace v1 {
 
 Status Disk::write(DiskOffset at, std::span<const std::byte> from) const {
   return guarded([&] { return write_all(*impl_, at, from); });
 }
 
-Status Disk::write_zeroes(DiskRange range) const {
-  return guarded([&] { return zero_all(*impl_, range); });
+Status Disk::write_zeroes(DiskRange range, ZeroSpace space) const {
+  return guarded([&] { return zero_all(*impl_, range, space); });
 }
 
 Status Disk::trim(DiskRange range) const {

@@ -42,6 +42,9 @@ Status Image::discard(DiskRange, bool, std::vector<DiskRange>&) {
 Status Image::flush() { return {}; }
 Status Image::close() { return {}; }
 
+// An image whose mapping never changes has nothing to keep.
+Status Image::keep_intents(IntentMemory&) { return {}; }
+
 void describe(const Image& image, ImageInfo& info) {
   const ImageProperties& properties = image.properties();
   info.format = image.format().id;

@@ -26,6 +26,7 @@
 namespace vdisk {
 
 class BulkWriter;
+class IntentMemory;
 struct CreateLimits;
 struct CreateSpec;
 struct Format;
@@ -94,6 +95,12 @@ class Image {
   virtual Status flush();
   /// Flushes, empties the log and leaves the file as a clean close does. Later calls do nothing.
   virtual Status close();
+  /// Takes over what a killed writer of this image left in `memory`, makes it durable, and notes there from
+  /// now on every change of the mapping that no flush covers yet. Payload that was moved before the kill must
+  /// still be in the file: this is for killed processes, not for power cuts. REQUIRES: nothing was written
+  /// yet; `memory` outlives the image. Fails with format.intent.conflict when memory and file do not belong
+  /// together; nothing was written then.
+  virtual Status keep_intents(IntentMemory& memory);
   /// Entered by everyone who resolves and then moves payload on an image that was opened writable.
   IoGate& io_gate() noexcept { return io_gate_; }
 

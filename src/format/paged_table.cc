@@ -32,52 +32,44 @@ PagedTable::~PagedTable() {
 
 bool PagedTable::is_zero(const Page* page) noexcept { return page == &kZeroPage; }
 
+Status PagedTable::take_memory(std::uint64_t page_number) {
+  if (loaded_bytes_ + kPageBytes > most_bytes_) {
+    return fail(faults::kMemory,
+                "table page {} would exceed the limit of {} cached bytes; raise Limits::table_bytes",
+                page_number, most_bytes_);
+  }
+  loaded_bytes_ += kPageBytes;
+  return {};
+}
+
 Result<const PagedTable::Page*> PagedTable::load(std::uint64_t page_number) {
   VDISK_ASSERT(page_number < page_count_);
   auto fresh = std::make_unique_for_overwrite<Page>();
   VDISK_TRY(loader_(page_number, std::span<std::byte, kPageBytes>(fresh->bytes)));
-  const Page* page = &kZeroPage;
-  if (!is_all_zero(fresh->bytes)) {
-    if (loaded_bytes_.fetch_add(kPageBytes, std::memory_order_relaxed) + kPageBytes > most_bytes_) {
-      loaded_bytes_.fetch_sub(kPageBytes, std::memory_order_relaxed);
-      return fail(faults::kMemory,
-                  "table page {} would exceed the limit of {} cached bytes; raise Limits::table_bytes",
-                  page_number, most_bytes_);
-    }
-    page = fresh.release();
-  }
+  const bool zero = is_all_zero(fresh->bytes);
 
+  const MutexLock lock(mutex_);
   auto& slot = directory_[page_number / kLeafPages];
-  Leaf* leaf = slot.load(std::memory_order_acquire);
-  if (leaf == nullptr) {
-    auto fresh_leaf = std::make_unique<Leaf>();
-    if (slot.compare_exchange_strong(leaf, fresh_leaf.get(), std::memory_order_acq_rel))
-      leaf = fresh_leaf.release();
+  if (slot.load(std::memory_order_relaxed) == nullptr) {
+    slot.store(std::make_unique<Leaf>().release(), std::memory_order_release);
   }
-  const Page* kept = nullptr;
-  if (leaf->pages[page_number % kLeafPages].compare_exchange_strong(kept, page, std::memory_order_acq_rel)) {
-    return page;
-  }
-  if (page != &kZeroPage) {  // Another thread was first.
-    loaded_bytes_.fetch_sub(kPageBytes, std::memory_order_relaxed);
-    delete page;
-  }
-  return kept;
+  auto& entry = slot.load(std::memory_order_relaxed)->pages[page_number % kLeafPages];
+  if (const Page* first = entry.load(std::memory_order_relaxed)) return first;  // Another thread was faster.
+  if (!zero) VDISK_TRY(take_memory(page_number));
+  const Page* const page = zero ? &kZeroPage : fresh.release();
+  entry.store(page, std::memory_order_release);
+  return page;
 }
 
 Result<PagedTable::Page*> PagedTable::writable_page(std::uint64_t page_number) {
   const Page* shown = VDISK_TRY(page(page_number));
   // Pages of our own were born writable; only the shared one is not.
   if (!is_zero(shown)) return const_cast<Page*>(shown);
-  if (loaded_bytes_.fetch_add(kPageBytes, std::memory_order_relaxed) + kPageBytes > most_bytes_) {
-    loaded_bytes_.fetch_sub(kPageBytes, std::memory_order_relaxed);
-    return fail(faults::kMemory,
-                "table page {} would exceed the limit of {} cached bytes; raise Limits::table_bytes",
-                page_number, most_bytes_);
-  }
   auto fresh = std::make_unique<Page>();
   std::ranges::fill(fresh->bytes, std::byte{0});
-  Leaf* leaf = directory_[page_number / kLeafPages].load(std::memory_order_acquire);
+  const MutexLock lock(mutex_);
+  VDISK_TRY(take_memory(page_number));
+  Leaf* leaf = directory_[page_number / kLeafPages].load(std::memory_order_relaxed);
   leaf->pages[page_number % kLeafPages].store(fresh.get(), std::memory_order_release);
   return fresh.release();
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/fault.h"
+#include "base/mutex.h"
 
 namespace vdisk {
 
@@ -78,13 +79,15 @@ class PagedTable {
     std::atomic<const Page*> pages[kLeafPages] = {};
   };
 
-  Result<const Page*> load(std::uint64_t page_number);
+  Result<const Page*> load(std::uint64_t page_number) VDISK_EXCLUDES(mutex_);
+  Status take_memory(std::uint64_t page_number) VDISK_REQUIRES(mutex_);
 
   const std::uint64_t page_count_;
   const std::uint64_t most_bytes_;
   const Loader loader_;
   std::vector<std::atomic<Leaf*>> directory_;
-  std::atomic<std::uint64_t> loaded_bytes_{0};
+  Mutex mutex_;  ///< Held to put a page into the directory; not while one is read, nor to find one.
+  std::uint64_t loaded_bytes_ VDISK_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace vdisk

@@ -36,7 +36,12 @@ inline constexpr Fault kUnrecognised{"format.unrecognised", 0xC03A0014,
                                      "Neither the extension nor the content names a format that is known."};
 inline constexpr Fault kNotWritable{"format.not_writable", 19,
                                     "The image was not opened for writing, or never can be."};
-inline constexpr const Fault* kFormat[] = {&kUnrecognised, &kNotWritable};
+inline constexpr Fault kIntentMemory{
+    "format.intent.memory", 1359, "The list of changes that a killed server had not flushed cannot be used."};
+inline constexpr Fault kIntentConflict{
+    "format.intent.conflict", 1359,
+    "A change that a killed server had not flushed contradicts what the image says by now."};
+inline constexpr const Fault* kFormat[] = {&kUnrecognised, &kNotWritable, &kIntentMemory, &kIntentConflict};
 }  // namespace format::faults
 
 }  // namespace vdisk

@@ -165,6 +165,8 @@ TEST(Hostile, EveryRowOfEveryParserHasItsCrime) {
   const std::map<std::string_view, std::string_view> elsewhere = {
       {"vhdx.header.sequence", "a write's"},
       {"vhd.full", "a write's"},
+      {"format.intent.memory", "of memory that a killed server left"},
+      {"format.intent.conflict", "of memory that a killed server left"},
       {"vhdx.check.too_scattered", "of a file of petabytes, which no file system here holds"},
       {"vhdx.log.changed", "of a file that another program changes meanwhile"},
       {"iso.read_only", "a writable open's"},

@@ -48,10 +48,11 @@ Status judge_gpt(const Disk& disk, const std::string& path, CheckSink& sink) {
   const auto gpt = VDISK_TRY(ops::read_gpt(disk));
   if (!gpt) return {};
   const std::uint64_t last = disk.geometry().virtual_size_bytes / gpt->sector_bytes - 1;
-  if (gpt->backup_sector == last) return {};
+  const std::uint64_t backup_sector = gpt->fields().alternate_sector;
+  if (backup_sector == last) return {};
   sink.add(Finding::Severity::kWarning, kAzureGpt,
            "{}: the backup GPT lies in sector {} and the disk ends with sector {}; sgdisk -e moves it", path,
-           gpt->backup_sector, last);
+           backup_sector, last);
   return {};
 }
 

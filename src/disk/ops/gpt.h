@@ -12,16 +12,11 @@
 
 #include "base/fault.h"
 #include "disk/ops/content.h"
+#include "filesystem/gpt.h"
 
 namespace vdisk::ops {
 
-/// What of a primary GPT header matters here.
-struct Gpt {
-  std::uint64_t sector_bytes = 0;
-  std::uint64_t backup_sector = 0;  ///< Where the header says that its backup is.
-  std::vector<std::byte> header;    ///< Its sector.
-  std::vector<std::byte> entries;   ///< All partition entries, in whole sectors.
-};
+using Gpt = filesystem::GptCopy;
 
 /// The GPT in the disk's second logical sector; unset if there is none, or none with right checksums.
 Result<std::optional<Gpt>> read_gpt(const Disk& disk);

@@ -30,6 +30,9 @@ class VhdImage final : public Image {
   Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) override;
   Status flush() override { return writer_ ? writer_->flush() : Status(); }
   Status close() override { return writer_ ? writer_->close() : Status(); }
+  Status keep_intents(IntentMemory& memory) override {
+    return writer_ ? writer_->keep_intents(memory) : Image::keep_intents(memory);
+  }
 
  private:
   VhdImage(std::unique_ptr<File> file, const Limits& limits) : file_(std::move(file)), limits_(limits) {}

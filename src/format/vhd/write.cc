@@ -58,7 +58,10 @@ Result<WriteTicket> Writer::resolve(DiskRange range, RunList& runs) {
     runs.add({Run::Source::kFile, range.at, range.length, FileOffset{range.at.bytes}});
     return ticket;
   }
-  if (dirty_bytes_.load(std::memory_order_relaxed) > kMostDirtyBytes) VDISK_TRY(flush());
+  if (dirty_bytes_.load(std::memory_order_relaxed) > kMostDirtyBytes ||
+      (intents_ != nullptr && intents_->nearly_full())) {
+    VDISK_TRY(flush());
+  }
   std::uint64_t at = range.at.bytes;
   while (at < range.end()) {
     const Piece piece = piece_of(at, range.end());
@@ -176,6 +179,7 @@ void Writer::commit(std::span<const BlockChange> changes) noexcept {
         static_cast<std::uint32_t>((change.place.bytes - parsed_.bitmap_bytes) / kSectorBytes);
     // A block that was freed meanwhile takes the write with it.
     if (!change.fresh && table_->peek(change.block) != sector) continue;
+    if (intents_ != nullptr) intents_->record(change);
     if (change.fresh && (!differencing_ || change.sector_count == sectors_of(change.block))) {
       bitmaps_->set_all(change.block);
       if (differencing_) mark_bitmap(change.block);
@@ -252,6 +256,7 @@ Status Writer::free_block(std::uint64_t block) {
   table_->set(block, kUnallocated);  // before the bitmap goes: readers look at the entry again after it
   bitmaps_->forget(block);
   mark_table(block);
+  if (intents_ != nullptr) intents_->record_discard(block);
   allocator_.free({std::uint64_t{sector} * kSectorBytes, gate_.epoch()});
   ++blocks_left_;
   any_freed_ = true;

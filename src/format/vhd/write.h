@@ -21,6 +21,7 @@
 #include "base/mutex.h"
 #include "base/poison.h"
 #include "format/image.h"
+#include "format/intent_memory.h"
 #include "format/vhd/allocator.h"
 #include "format/vhd/block_bitmaps.h"
 #include "format/vhd/block_table.h"
@@ -54,6 +55,7 @@ class Writer final : public WriteTicket::Owner {
   Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest);
   Status flush();
   Status close();
+  Status keep_intents(IntentMemory& memory);
 
   void commit(std::span<const BlockChange> changes) noexcept override;
   void abandon(std::span<const BlockChange> changes) noexcept override;
@@ -80,6 +82,7 @@ class Writer final : public WriteTicket::Owner {
     std::vector<Freed> freed;
     std::vector<std::uint64_t> punched;
     bool payload_first = false;
+    std::uint64_t intended = 0;  ///< IntentMemory::position() of that moment.
   };
 
   bool fixed() const noexcept { return table_ == nullptr; }
@@ -101,6 +104,11 @@ class Writer final : public WriteTicket::Owner {
   void reserve_change() VDISK_REQUIRES(mutex_);
   void mark_table(std::uint64_t block) noexcept VDISK_REQUIRES(mutex_);
   void mark_bitmap(std::uint64_t block) noexcept VDISK_REQUIRES(mutex_);
+
+  // write_adopt.cc: what a killed writer left
+  Status place_pending(std::vector<std::uint64_t>& placed);
+  Status adopt(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
+  Result<std::vector<BlockChange>> prepare_adoption(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
 
   // write_session.cc
   Status begin() VDISK_EXCLUDES(session_mutex_);
@@ -130,6 +138,8 @@ class Writer final : public WriteTicket::Owner {
   const bool differencing_;
   const std::uint32_t block_shift_;
   const PlaceRules rules_;
+  std::vector<PendingBlock> pending_;  // taken over while the session begins; then empty
+  IntentMemory* intents_ = nullptr;    // set before the first write, or never
 
   Mutex session_mutex_;
   std::atomic<bool> begun_{false};

@@ -227,6 +227,24 @@ TEST(VhdWriteCrash, WhatABitmapHidesShowsOnlyWithItsPayload) {
   }
 }
 
+TEST(VhdWriteCrash, TheCleanEndNeverLacksAFooter) {
+  for (const DiskType type : {DiskType::kDynamic, DiskType::kDifferencing}) {
+    Recording recording(std::shared_ptr<File>(Shape{type, 4096, 5, 0}.builder().file()));
+    const auto image = open_shared(std::make_shared<RecordingFile>(recording));
+    ASSERT_TRUE(image);
+    ASSERT_TRUE(fill_disk(**image, 0, 4096, 1));
+    ASSERT_TRUE((*image)->flush());
+    const std::size_t before = recording.events().size();
+    ASSERT_TRUE((*image)->close());  // gives back what the file grew ahead
+    const auto report = testing::explore_crashes(recording, {}, [&](CrashState& state) -> std::string {
+      const std::string found = flaws(state.file, Finding::Severity::kWarning);
+      return state.events_issued > before && found.find("vhd.footer") != std::string::npos ? found : "";
+    });
+    EXPECT_EQ(report.failure, "");
+    EXPECT_GE(report.states, 20u);
+  }
+}
+
 TEST(VhdWriteCrash, ADynamicDiskHoldsAtEveryMoment) {
   const Total total = explore_all(DiskType::kDynamic, 1000, rounds());
   RecordProperty("states", std::to_string(total.states));

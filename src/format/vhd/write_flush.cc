@@ -47,6 +47,7 @@ Status Writer::run_flush() try {
   if (batch.payload_first) VDISK_TRY(flush_file());
   VDISK_TRY(write_batch(batch));
   VDISK_TRY(flush_file());
+  if (intents_ != nullptr) intents_->forget_before(batch.intended);
   {
     const MutexLock lock(mutex_);
     allocator_.settle(batch.freed);
@@ -63,6 +64,7 @@ Status Writer::run_flush() try {
 Writer::Batch Writer::take_batch() {
   Batch batch;
   batch.payload_first = payload_first_;
+  if (intents_ != nullptr) batch.intended = intents_->position();
   for (const std::uint64_t block : dirty_bitmaps_) {
     const std::uint32_t sector = table_->peek(block);
     if (sector == kUnallocated) continue;  // freed meanwhile

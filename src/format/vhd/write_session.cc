@@ -73,7 +73,8 @@ Status Writer::begin() {
 }
 
 Status Writer::map_file() {
-  const std::vector<std::uint64_t> placed = VDISK_TRY(read_placed(file_, parsed_, limits_));
+  std::vector<std::uint64_t> placed = VDISK_TRY(read_placed(file_, parsed_, limits_));
+  if (!pending_.empty()) VDISK_TRY_CONTEXT(place_pending(placed), "taking over what a killed server left");
   SpaceMap space = map_space(parsed_, rules_, placed);
   const MutexLock grow(grow_mutex_);
   const MutexLock lock(mutex_);

@@ -187,6 +187,9 @@ Status VhdxImage::discard(DiskRange range, bool keep_space, std::vector<DiskRang
 
 Status VhdxImage::flush() { return writer_ ? writer_->flush() : Status{}; }
 Status VhdxImage::close() { return writer_ ? writer_->close() : Status{}; }
+Status VhdxImage::keep_intents(IntentMemory& memory) {
+  return writer_ ? writer_->keep_intents(memory) : Image::keep_intents(memory);
+}
 
 Result<std::unique_ptr<Image>> open_image(std::unique_ptr<File> file, const ImageOpen& options) {
   Parsed parsed;

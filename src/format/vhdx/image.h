@@ -33,6 +33,7 @@ class VhdxImage final : public Image {
   Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest) override;
   Status flush() override;
   Status close() override;
+  Status keep_intents(IntentMemory& memory) override;
 
  private:
   Result<std::uint64_t> end_of_unused(std::uint64_t index, std::uint64_t end);

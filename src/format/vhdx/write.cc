@@ -321,6 +321,7 @@ void Writer::commit(std::span<const BlockChange> changes) noexcept {
       if (now.payload_state() != PayloadState::kPartiallyPresent || now.file_offset() != change.place.bytes)
         continue;
       payload_first_ = true;
+      if (intents_ != nullptr) intents_->record(change);
       if (covers_block(change)) {
         set_entry(index, entry_of(PayloadState::kFullyPresent, change.place.bytes));
       } else {
@@ -341,6 +342,7 @@ void Writer::commit(std::span<const BlockChange> changes) noexcept {
     }
     set_entry(index, entry_of(partial ? PayloadState::kPartiallyPresent : PayloadState::kFullyPresent,
                               change.place.bytes));
+    if (intents_ != nullptr) intents_->record(change);
     payload_bytes_.fetch_add(bytes_on_disk(change.block), std::memory_order_relaxed);
     const bool anchored = before.payload_state() == PayloadState::kUndefined ||
                           before.payload_state() == PayloadState::kUnmapped;
@@ -426,6 +428,7 @@ Status Writer::discard_block(std::uint64_t block, bool keep_space) {
       VDISK_TRY(track_bat(index));
       expect_freed(1);
       set_entry(index, entry_of(geometry().differencing ? PayloadState::kZero : PayloadState::kNotPresent));
+      if (intents_ != nullptr) intents_->record_discard(block);
       if (entry.has_payload()) {
         free_later({entry.file_offset() / kMiB, geometry().block_bytes / kMiB});
         payload_bytes_.fetch_sub(bytes_on_disk(block), std::memory_order_relaxed);

@@ -25,6 +25,7 @@
 #include "base/mutex.h"
 #include "base/poison.h"
 #include "format/image.h"
+#include "format/intent_memory.h"
 #include "format/vhdx/allocator.h"
 #include "format/vhdx/bat.h"
 #include "format/vhdx/header.h"
@@ -54,6 +55,7 @@ class Writer final : public WriteTicket::Owner {
   Status discard(DiskRange range, bool keep_space, std::vector<DiskRange>& rest);
   Status flush();
   Status close();
+  Status keep_intents(IntentMemory& memory);
   /// Bytes of payload blocks, once a session has begun (before, the file tells).
   std::optional<std::uint64_t> allocated_bytes() const;
 
@@ -105,6 +107,11 @@ class Writer final : public WriteTicket::Owner {
   Status map_space(SpaceMap& taken, std::uint64_t& payload_bytes);
   Status claim_anchors(SpaceMap& taken) VDISK_EXCLUDES(mutex_);
 
+  // What a killed writer left (write_adopt.cc).
+  Status claim_pending(SpaceMap& taken);
+  Status adopt(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
+  Result<std::vector<BlockChange>> prepare_adoption(const PendingBlock& pending) VDISK_EXCLUDES(mutex_);
+
   // Tickets and discards (write.cc).
   Result<std::uint64_t> add_present(DiskRange range, RunList& runs);
   Result<std::optional<WriteTicket>> allocate(DiskRange range, RunList& runs);
@@ -143,6 +150,8 @@ class Writer final : public WriteTicket::Owner {
   const WriterParts parts_;
   Headers headers_;
   Journal journal_;
+  std::vector<PendingBlock> pending_;  ///< Taken over while the session begins; then empty.
+  IntentMemory* intents_ = nullptr;    ///< Set before the first write, or never.
 
   Mutex session_mutex_;
   std::atomic<bool> started_{false};

@@ -103,6 +103,7 @@ Status Writer::begin_session() {
   }
   std::uint64_t payload_bytes = 0;
   VDISK_TRY_CONTEXT(map_space(taken, payload_bytes), "before the first change");
+  VDISK_TRY_CONTEXT(claim_pending(taken), "taking over what a killed server left");
   VDISK_TRY_CONTEXT(claim_anchors(taken), "before the first change");
   {
     const MutexLock lock(mutex_);
@@ -126,7 +127,7 @@ std::optional<std::uint64_t> Writer::allocated_bytes() const {
 Status Writer::bound_dirty() {
   {
     const MutexLock lock(mutex_);
-    if (dirty_pages_ < kMostDirtyPages) return {};
+    if (dirty_pages_ < kMostDirtyPages && (intents_ == nullptr || !intents_->nearly_full())) return {};
   }
   return flush();
 }
@@ -174,6 +175,7 @@ Status Writer::commit_dirty() {
   bool payload_first = false;
   std::uint64_t commit = 0;
   std::uint64_t used_end = 0;
+  std::uint64_t intended = 0;
   {
     const MutexLock lock(mutex_);
     pages.reserve(dirty_pages_);
@@ -189,12 +191,14 @@ Status Writer::commit_dirty() {
     payload_first = std::exchange(payload_first_, false);
     commit = next_commit_++;
     used_end = space_.used_end_bytes();
+    if (intents_ != nullptr) intended = intents_->position();
   }
   // The payload of every change in the copy was written before the copy was taken.
   if (payload_first && !pages.empty()) {
     VDISK_TRY_CONTEXT(journal_.flush(), "flushing payload before it is exposed");
   }
   VDISK_TRY(journal_.commit(pages, used_end));
+  if (intents_ != nullptr) intents_->forget_before(intended);
   release_freed(commit);
   return {};
 }

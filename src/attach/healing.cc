@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "attach/healing.h"
+
+#include "attach/block_nodes.h"
+#include "attach/loop_device.h"
+
+namespace vdisk::attach {
+
+namespace {
+
+/// The kernel cleared the device itself when its last user went; its partitions stay, as no kernel removes
+/// those that it did not find itself. False while somebody uses the device.
+bool clean_device(const AttachmentRecord& record) {
+  {
+    // While it is claimed, nobody can give it a new file.
+    const auto claimed = claim(record.device_node, /*read_only=*/true);
+    const LoopState state = loop_state(record.device_node, record.backing);
+    // Whatever somebody else's device shows is theirs.
+    if (state == LoopState::kForeign) return true;
+    if (!claimed) return false;
+    remove_partitions(claimed->get(), record.device_node);
+  }
+  return loop_state(record.device_node, record.backing) != LoopState::kOurs;
+}
+
+}  // namespace
+
+Result<std::vector<FoundRecord>> heal(const RegistryOptions& options) {
+  auto records = all_records(options);
+  if (!records) return records;
+  std::vector<FoundRecord> alive;
+  for (FoundRecord& found : *records) {
+    if (found.alive) {
+      alive.push_back(std::move(found));
+    } else if (clean_device(found.record)) {
+      remove_record(found);
+    }
+  }
+  return alive;
+}
+
+}  // namespace vdisk::attach
