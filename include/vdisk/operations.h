@@ -107,7 +107,7 @@ struct ConvertOptions {
   /// source's where the target can have it and the formats are the same (the logical sector size always). Space of a
   /// fixed disk is taken only when `preallocation` says so. With a parent the target holds only what differs.
   CreateOptions target;
-  unsigned jobs = 2;  ///< Threads; at least 1.
+  unsigned jobs = 4;  ///< Threads; at least 1. Most of them wait for a medium.
   ZeroSearch zeros = ZeroSearch::kUnlessShared;
   /// What Azure takes: a fixed VHD of whole mebibytes (formats.md 1.18).
   bool azure = false;

@@ -19,6 +19,7 @@
 #include "capi/storage_type.h"
 #include "capi/wide.h"
 #include "disk/host_path.h"
+#include "disk/impl.h"
 #include "format/registry.h"
 #include "io/posix_file.h"
 
@@ -69,14 +70,42 @@ Result<CreateOptions> options_of(const CreateRequest& request, const CreateMembe
 Result<Disk> open_source(const CreateMembers& members, const ParentSearch& parents) {
   OpenOptions how;
   how.parents = parents;
-  const std::string path = VDISK_TRY(host_path(VDISK_TRY(text_of(members.source, "SourcePath")), parents));
+  const std::string text = VDISK_TRY(text_of(members.source, "SourcePath"));
+  const std::string path = VDISK_TRY(host_path(text, parents));
   how.format = format_for(path, VDISK_TRY(wanted_format(members.source_type)));
   return Disk::open(path, how);
 }
 
-Status make(const CreateMembers& members, const std::string& path, const CreateOptions& options) {
+/// What SourceLimitPath makes of a copy: a child of that member of the source's chain, which holds what is
+/// newer.
+Status limit_copy(const CreateRequest& request, const CreateMembers& members, const Disk& source,
+                  CreateOptions& options) {
+  if (members.source_limit == nullptr) return {};
+  if ((request.flags & CREATE_VIRTUAL_DISK_FLAG_USE_CHANGE_TRACKING_SOURCE_LIMIT) != 0) {
+    return fail(faults::kCreateNotTracked,
+                "SourceLimitPath is a change tracking id, but the changes of the source are not tracked");
+  }
+  const std::string text = VDISK_TRY(text_of(members.source_limit, "SourceLimitPath"));
+  const std::string path = VDISK_TRY(host_path(text, options.parents));
+  const auto limit = VDISK_TRY(open_posix_file(path, {.writable = false, .lock = false, .trace = {}}));
+  const FileIdentity identity = VDISK_TRY(limit->identity());
+  const Chain& chain = source.impl().chain;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    if (VDISK_TRY(chain.layer(i).image->file().identity()) != identity) continue;
+    options.parent = path;
+    options.parent_format = source.format();
+    return {};
+  }
+  return fail(faults::kCreateLimitNotMember, "{}: is no member of the chain of {}", path,
+              chain.layer(0).path);
+}
+
+/// `options`: what the open that follows is to know of it.
+Status make(const CreateRequest& request, const CreateMembers& members, const std::string& path,
+            CreateOptions& options) {
   if (members.source == nullptr) return create(path, options, {});
   const Disk source = VDISK_TRY(open_source(members, options.parents));
+  VDISK_TRY(limit_copy(request, members, source, options));
   ConvertOptions how;
   how.target = options;
   return convert(source, path, how, {});
@@ -123,10 +152,10 @@ Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
   VDISK_TRY(validate(request, current_contract()));
   const CreateMembers members = members_of(*request.parameters);
   const std::string text = VDISK_TRY(text_of(request.path, "Path"));
-  const CreateOptions options = VDISK_TRY(options_of(request, members));
+  CreateOptions options = VDISK_TRY(options_of(request, members));
   const std::string path = VDISK_TRY(host_path(text, options.parents));
   VDISK_TRY(check_host_rules_of_new_file(path, request.flags));
-  VDISK_TRY(make(members, path, options));
+  VDISK_TRY(make(request, members, path, options));
   auto handle = open_created(request, members, path, options);
   if (!handle) ::unlink(path.c_str());  // a failed call leaves nothing behind
   return handle;

@@ -7,8 +7,7 @@ namespace vdisk::capi {
 
 namespace {
 
-constexpr std::uint32_t kNotBuiltFlags = CREATE_VIRTUAL_DISK_FLAG_USE_CHANGE_TRACKING_SOURCE_LIMIT |
-                                         CREATE_VIRTUAL_DISK_FLAG_PRESERVE_PARENT_CHANGE_TRACKING_STATE |
+constexpr std::uint32_t kNotBuiltFlags = CREATE_VIRTUAL_DISK_FLAG_PRESERVE_PARENT_CHANGE_TRACKING_STATE |
                                          CREATE_VIRTUAL_DISK_FLAG_VHD_SET_USE_ORIGINAL_BACKING_STORAGE |
                                          CREATE_VIRTUAL_DISK_FLAG_PMEM_COMPATIBLE;
 
@@ -113,22 +112,24 @@ constexpr Rule kRules[] = {
      }},
     {faults::kCreateSourceLimit,
      [](const CreateRequest& r, const Contract&) {
-       return !set(members(r).source) &&
-              (set(members(r).source_limit) ||
-               (r.flags & CREATE_VIRTUAL_DISK_FLAG_USE_CHANGE_TRACKING_SOURCE_LIMIT) != 0);
+       const CreateMembers m = members(r);
+       const bool tracked = (r.flags & CREATE_VIRTUAL_DISK_FLAG_USE_CHANGE_TRACKING_SOURCE_LIMIT) != 0;
+       return (set(m.source_limit) && !set(m.source)) || (tracked && !set(m.source_limit));
      },
      [](const CreateRequest&, const Contract&) {
-       return std::string("SourceLimitPath and its flag limit what is copied from SourcePath, which is NULL");
+       return std::string(
+           "SourceLimitPath limits what is copied from SourcePath, and its flag says what SourceLimitPath "
+           "is: "
+           "one of them is NULL");
      }},
     {faults::kCreateNotBuilt,
      [](const CreateRequest& r, const Contract&) {
        const CreateMembers m = members(r);
-       return (r.flags & kNotBuiltFlags) != 0 || m.data_alignment != 0 || set(m.source_limit);
+       return (r.flags & kNotBuiltFlags) != 0 || m.data_alignment != 0;
      },
      [](const CreateRequest& r, const Contract&) {
-       return fmt::format(
-           "Flags {:#x}, DataAlignment {} or SourceLimitPath ask for something that is not built yet",
-           r.flags, members(r).data_alignment);
+       return fmt::format("Flags {:#x} or DataAlignment {} ask for something that is not built yet", r.flags,
+                          members(r).data_alignment);
      }},
 };
 

@@ -77,8 +77,14 @@ inline constexpr Fault kCreateParentAndSize{"capi.create.parent_and_size", win32
                                             "ParentPath and MaximumSize are both given in version 1."};
 inline constexpr Fault kCreateParentAndFull{"capi.create.parent_and_full", win32::kInvalidParameter,
                                             "ParentPath and FULL_PHYSICAL_ALLOCATION are both given."};
-inline constexpr Fault kCreateSourceLimit{"capi.create.source_limit", win32::kInvalidParameter,
-                                          "A limit of what is copied is given, but nothing to copy."};
+inline constexpr Fault kCreateSourceLimit{
+    "capi.create.source_limit", win32::kInvalidParameter,
+    "What limits a copy is given without the copy, or its flag without it."};
+inline constexpr Fault kCreateLimitNotMember{"capi.create.source_limit_member", win32::kInvalidParameter,
+                                             "SourceLimitPath names no member of the source's chain."};
+inline constexpr Fault kCreateNotTracked{
+    "capi.create.not_tracked", 0xC03A002A,
+    "A copy is limited by a change tracking id, and the source tracks none."};
 inline constexpr Fault kCreateNotBuilt{"capi.create.not_built", win32::kCallNotImplemented,
                                        "A flag or member asks for something that is not built yet."};
 inline constexpr Fault kCreateHost{"capi.create.host", win32::kVirtualDiskLimitation,
@@ -161,6 +167,8 @@ inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kCreateParentAndSize,
                                          &kCreateParentAndFull,
                                          &kCreateSourceLimit,
+                                         &kCreateLimitNotMember,
+                                         &kCreateNotTracked,
                                          &kCreateNotBuilt,
                                          &kCreateHost,
                                          &kProviderFlags,

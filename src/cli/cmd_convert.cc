@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fmt/format.h>
 #include <unistd.h>
 #include <vdisk/operations.h>
 
@@ -7,12 +6,9 @@
 #include <array>
 #include <utility>
 
-#include "cli/output_json.h"
-#include "cli/output_text.h"
+#include "cli/creation_words.h"
 #include "cli/progress_bar.h"
 #include "cli/tool.h"
-#include "cli/words.h"
-#include "disk/host_path.h"
 
 namespace vdisk::cli {
 
@@ -35,22 +31,13 @@ class ConvertCommand final : public Command {
     app.add_option("IMAGE", image_, "The image to read, or a block device")->required();
     app.add_option("OUT", out_, "The new image, or a block device to overwrite; - is standard output")
         ->required();
-    const auto word = [&app](const char* name, std::string& into, const char* type, const char* help) {
-      app.add_option(name, into, help)->type_name(type);
-    };
-    word("--format", format_, "F", "Format to write: raw vhd vhdx; by default the extension's");
-    word("--type", type_, "TYPE", "fixed or dynamic, its default; differencing with --parent");
-    word("--parent", parent_, "PARENT", "Write only what differs from this parent");
-    word("--parent-format", parent_format_, "F", "Format of the parent; found out by default");
-    word("--block-size", block_, "SIZE", "Block size: VHD 512K or 2M; VHDX 1M to 256M");
-    word("--logical-sector-size", logical_, "N", "512, for VHDX also 4096; the source's by default");
-    word("--prealloc", preallocation_, "HOW",
-         "What a fixed disk takes from the host at once: none (default), sparse or full");
-    word("--zeros", zeros_, "HOW",
-         "Zeros stored as data: auto leaves out those it comes by, find all, keep none");
+    made_.declare(app);
+    app.add_option("--zeros", zeros_,
+                   "Zeros stored as data: auto leaves out those it comes by, find all, keep none")
+        ->type_name("HOW");
     app.add_flag("--azure", azure_, "A fixed VHD of whole mebibytes, as Azure takes it");
     app.add_flag("--fix-gpt", fix_gpt_, "With --azure: move the backup GPT of a disk that grew");
-    app.add_option("--jobs", jobs_, "Threads; 2 by default")
+    app.add_option("--jobs", jobs_, "Threads; 4 by default")
         ->type_name("N")
         ->check(CLI::Range(1U, kMostJobs));
     words_.declare(app, "--source-format");
@@ -78,22 +65,16 @@ class ConvertCommand final : public Command {
     const Status status = convert(*disk, out_, how, control);
     bar.clear();
     if (!status) return report(session, status.error(), stream);
-    return stream ? kFine : tell(session, how, bar.seconds());
+    if (stream) return kFine;
+    return tell_made(session, out_, how.azure ? FormatId::kVhd : how.target.format, words_, bar.seconds());
   }
 
  private:
   ConvertOptions convert_options(const ParentSearch& parents) const {
     ConvertOptions how;
-    CreateOptions& target = how.target;
-    if (!format_.empty()) target.format = parse_format_word("--format", format_);
-    if (!type_.empty()) target.type = parse_type("--type", type_);
-    target.parent = parent_;
-    if (!parent_format_.empty()) target.parent_format = parse_format_word("--parent-format", parent_format_);
-    if (!block_.empty()) target.block_bytes = parse_small_size("--block-size", block_);
-    if (!logical_.empty()) target.logical_sector_bytes = parse_small_size("--logical-sector-size", logical_);
-    if (!preallocation_.empty()) target.preallocation = parse_preallocation("--prealloc", preallocation_);
+    how.target = made_.create_options();
     if (!zeros_.empty()) how.zeros = parse_zeros(zeros_);
-    target.parents = parents;
+    how.target.parents = parents;
     how.device = true;
     how.azure = azure_;
     how.fix_gpt = fix_gpt_;
@@ -112,36 +93,11 @@ class ConvertCommand final : public Command {
     return status;
   }
 
-  /// What was made, as its own header says it.
-  int tell(Session& session, const ConvertOptions& how, double seconds) const {
-    if (words_.quiet && !words_.json) return kFine;
-    OpenOptions options;
-    options.format = how.azure ? FormatId::kVhd : format_for(out_, how.target.format);
-    options.no_parents = true;
-    const Inspection made = inspect(out_, options);
-    if (made.error) return session.report(*made.error, words_.json);
-    const ImageInfo& info = made.info;
-    const std::string_view format = info.format ? to_string(*info.format) : "";
-    const std::string_view type = info.type ? to_string(*info.type) : "";
-    const std::uint64_t size = info.virtual_size_bytes.value_or(0);
-    if (words_.json) {
-      session.out.put(json_text(Json{{"path", out_},
-                                     {"format", format},
-                                     {"type", type},
-                                     {"virtual_size_bytes", size},
-                                     {"seconds", seconds}}) +
-                      "\n");
-    } else {
-      session.out.put(fmt::format("{}: {} {}, {}, in {:.1f} s\n", printable(out_), type, format,
-                                  exact_size(size), seconds));
-    }
-    return kFine;
-  }
-
-  std::string image_, out_, format_, type_, parent_, parent_format_, block_, logical_, preallocation_, zeros_;
+  std::string image_, out_, zeros_;
+  CreationWords made_;
   bool azure_ = false;
   bool fix_gpt_ = false;
-  unsigned jobs_ = 2;
+  unsigned jobs_ = ConvertOptions{}.jobs;
   OpenWords words_;
 };
 

@@ -274,11 +274,67 @@ static void copies(void) {
     v3.Version3.SourceVirtualStorageType = storage_type(VHD); /* which it is not */
     CHECK(try_create(VHD, "back.vhd", NONE, 0, &v3) != 0);
     v3.Version3.SourceVirtualStorageType = storage_type(VHDX);
-    v3.Version3.SourceLimitPath = L"id";
-    CHECK_CODE(try_create(VHD, "back.vhd", NONE, 0, &v3), ERROR_CALL_NOT_IMPLEMENTED);
+    v3.Version3.SourceLimitPath = L"rctX:0:0"; /* nothing tracks the changes of an image that we made */
+    CHECK_CODE(try_create(VHDX, "back.vhdx", NONE, CREATE_VIRTUAL_DISK_FLAG_USE_CHANGE_TRACKING_SOURCE_LIMIT, &v3),
+               0xC03A002A);
+    v3.Version3.SourceLimitPath = NULL;
+    CHECK_CODE(try_create(VHDX, "back.vhdx", NONE, CREATE_VIRTUAL_DISK_FLAG_USE_CHANGE_TRACKING_SOURCE_LIMIT, &v3), 87);
   }
   remove_image(image("copy.vhdx"));
   remove_image(image("source.vhd"));
+}
+
+static GUID identifier_of(HANDLE handle, int parents) {
+  GET_VIRTUAL_DISK_INFO info;
+  ULONG size = sizeof info;
+  memset(&info, 0, sizeof info);
+  info.Version = parents ? GET_VIRTUAL_DISK_INFO_PARENT_IDENTIFIER : GET_VIRTUAL_DISK_INFO_IDENTIFIER;
+  CHECK_CODE(GetVirtualDiskInformation(handle, &size, &info, NULL), 0);
+  return parents ? info.ParentIdentifier : info.Identifier;
+}
+
+/* SourceLimitPath: what lies above a member of the source's chain, as a child of that member. */
+static void limited_copies(void) {
+  static const char* const names[] = {"base.vhdx", "middle.vhdx", "leaf.vhdx"};
+  GUID identifiers[3];
+  HANDLE handle = NULL;
+  int i;
+  if (!modern()) return;
+  for (i = 0; i < 3; ++i) {
+    CREATE_VIRTUAL_DISK_PARAMETERS v2 = of_version(2, i == 0 ? 8 * MB : 0);
+    wchar_t parent[4096];
+    if (i > 0) wcscpy(parent, image(names[i - 1]));
+    v2.Version2.ParentPath = i > 0 ? parent : NULL;
+    CHECK_CODE(create_at(VHDX, image(names[i]), NONE, 0, 0, &v2, &handle), 0);
+    identifiers[i] = identifier_of(handle, 0);
+    CHECK(CloseHandle(handle) == TRUE);
+  }
+  {
+    CREATE_VIRTUAL_DISK_PARAMETERS v3 = of_version(3, 0);
+    wchar_t source[4096], limit[4096];
+    wcscpy(source, image("leaf.vhdx"));
+    v3.Version3.SourcePath = source;
+    v3.Version3.SourceLimitPath = limit;
+    for (i = 0; i < 3; ++i) {
+      GUID parent;
+      wcscpy(limit, image(names[i]));
+      CHECK_CODE(create_at(VHDX, image("newer.vhdx"), NONE, 0, 0, &v3, &handle), 0);
+      parent = identifier_of(handle, 1);
+      CHECK(memcmp(&parent, &identifiers[i], sizeof parent) == 0);
+      CHECK(CloseHandle(handle) == TRUE);
+      remove_image(image("newer.vhdx"));
+    }
+    CHECK_CODE(try_create(VHDX, "newer.vhdx", NONE, FULL, &v3), 87);
+    CHECK_CODE(try_create(VHD, "newer.vhd", NONE, 0, &v3), 87); /* of another format than the member */
+    wcscpy(limit, image("gone.vhdx"));
+    CHECK_CODE(try_create(VHDX, "newer.vhdx", NONE, 0, &v3), 2);
+    wcscpy(limit, L"");
+    CHECK_CODE(try_create(VHDX, "newer.vhdx", NONE, 0, &v3), ERROR_INVALID_NAME);
+    wcscpy(source, image("middle.vhdx"));
+    wcscpy(limit, image("leaf.vhdx")); /* a child of the source, no member of its chain */
+    CHECK_CODE(try_create(VHDX, "newer.vhdx", NONE, 0, &v3), 87);
+  }
+  for (i = 0; i < 3; ++i) remove_image(image(names[i]));
 }
 
 static void paths(void) {
@@ -357,6 +413,7 @@ int main(int argc, char** argv) {
     sizes_blocks_and_sectors();
     parents_and_sources();
     copies();
+  limited_copies();
     paths();
     what_is_made();
   }

@@ -16,6 +16,7 @@
 #include "disk/guarded.h"
 #include "disk/impl.h"
 #include "disk/ops/shared_files.h"
+#include "io/direct_writer.h"
 #include "io/share.h"
 
 namespace vdisk::ops {
@@ -36,6 +37,7 @@ class BulkCopy {
         size_(job.content.size()),
         parent_size_(job.parent == nullptr ? 0 : job.parent->geometry().virtual_size_bytes),
         meter_(control, job.content.size()),
+        target_(job.target),
         walk_(job.content) {
     if (job.parent != nullptr) parent_walk_.emplace(*job.parent, parent_size_);
   }
@@ -233,7 +235,7 @@ class BulkCopy {
       } else {
         const auto bytes =
             desk.bytes.bytes().subspan(place.range.at.bytes - piece.range.at.bytes, place.range.length);
-        VDISK_TRY(job_.target.write(place.to, bytes));
+        VDISK_TRY(target_.write(place.to, bytes));
       }
     }
     return {};
@@ -259,7 +261,7 @@ class BulkCopy {
     while (length > 0) {
       const auto bytes = desk.bytes.bytes().first(std::min<std::uint64_t>(length, kChunkBytes));
       VDISK_TRY(job_.content.read(DiskOffset{place.range.at.bytes + skip}, bytes));
-      VDISK_TRY(job_.target.write(FileOffset{place.to.bytes + skip}, bytes));
+      VDISK_TRY(target_.write(FileOffset{place.to.bytes + skip}, bytes));
       skip += bytes.size();
       length -= bytes.size();
     }
@@ -272,6 +274,7 @@ class BulkCopy {
   const std::uint64_t size_;
   const std::uint64_t parent_size_;
   ProgressMeter meter_;  // the caller's thread alone
+  DirectWriter target_;
 
   Mutex mutex_;
   std::condition_variable_any changed_;  // turn_ or failure_
