@@ -83,6 +83,22 @@ class Reading(servers.Case):
             run("nbdinfo", uri(self.socket, "layer3"), status=1)
         self.expect_sound(leaf)
 
+    def test_partitions_by_name(self):
+        path = self.create("a.vhdx", "--size", "64M")
+        raw = self.folder / "table.raw"
+        raw.write_bytes(bytes(64 * MIB))
+        run("sfdisk", "--quiet", raw, input="label: gpt\nstart=2048,size=20480,name=first\nsize=20480,name=second\n")
+        with nbdkit(self.socket, servers.PLUGIN, path):
+            run("nbdcopy", raw, uri(self.socket))
+            run("qemu-io", "-f", "raw", uri(self.socket, "partition2"), "-c", "write -P 4 0 1M", "-c", "read -P 0 9M 1M")
+            self.assertEqual(run("nbdinfo", "--size", uri(self.socket, "partition2")).strip(), str(10 * MIB))
+            run("qemu-io", "-f", "raw", uri(self.socket), "-c", "read -P 4 11M 1M", "-c", "read -P 0 1M 10M")
+            found = json.loads(run("nbdinfo", "--list", "--json", uri(self.socket)))["exports"]
+            self.assertEqual([row["export-name"] for row in found], ["", "partition1", "partition2"])
+            self.assertIn("second", found[2]["description"])
+            run("nbdinfo", uri(self.socket, "partition3"), status=1)
+        self.expect_sound(path)
+
     def test_read_only_refuses_and_changes_nothing(self):
         path = self.create("a.vhdx", "--size", "64M")
         before = hash_of(path)
@@ -338,4 +354,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--make", required=True)
     MAKE = servers.main(parser).make
-    unittest.main(argv=[sys.argv[0]], verbosity=1)
+    unittest.main(argv=[sys.argv[0], *os.environ.get("CASES", "").split()], verbosity=1)
