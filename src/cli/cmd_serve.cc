@@ -38,7 +38,7 @@ class ServeCommand final : public Command {
         ->type_name("ADDRESS")
         ->needs(port);
     app.add_flag("--uri", uri_only_, "Print the URI alone");
-    app.add_option("--export", serve_.export_name, "The export that the URI names, such as layer1")
+    app.add_option("--export", serve_.export_name, "The export that the URI names, such as partition1")
         ->type_name("NAME");
     app.add_flag("--read-only", serve_.read_only, "Let no client write");
     auto* tls = app.add_option("--tls", serve_.tls,
@@ -155,13 +155,10 @@ const CommandRow kServeCommand = {
     .arguments = "IMAGE",
     .summary = "Serve a disk to NBD clients",
     .description =
-        "Serves the disk, its parents included, over NBD to virtual machines, nbd-client, nbdcopy, qemu-img "
-        "and "
-        "others, until Ctrl-C. Clients find the disk as the export \"\", and its parents read-only as "
-        "layer1, "
-        "layer2 and so on. Nobody but this user reaches it unless --port or --address says so. nbdkit does "
-        "the "
-        "serving, with our plugin.",
+        "Serves the disk, its parents included, over NBD to virtual machines, nbd-client, nbdcopy, "
+        "qemu-img and others, until Ctrl-C. Clients find the disk as the export \"\", its partitions as "
+        "partition1 and so on, and its parents, read-only, as layer1 and so on. Nobody but this user "
+        "reaches it unless --port or --address says so. nbdkit does the serving, with our plugin.",
     .examples =
         "vdisk serve disk.vhdx\n"
         "vdisk serve disk.vhdx --port 10809 --read-only\n"

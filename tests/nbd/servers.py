@@ -18,9 +18,10 @@ MIB = 1 << 20
 NEEDED = ["nbdkit", "nbdinfo", "nbdcopy", "qemu-io", "qemu-img", "fio"]
 
 
-def run(*words, status=0, **options):
+def run(*words, status=0, timeout=300, **options):
     """Runs to the end; what it printed, as text."""
-    result = subprocess.run([str(word) for word in words], capture_output=True, check=False, timeout=300, text=True, **options)
+    result = subprocess.run([str(word) for word in words], capture_output=True, check=False, timeout=timeout, text=True,
+                            **options)
     if status is not None and result.returncode != status:
         raise AssertionError(f"{words} gave {result.returncode}: {result.stdout} {result.stderr}")
     return result.stdout + (result.stderr if status != 0 else "")
@@ -71,7 +72,7 @@ def hash_of(path):
 
 def content_hash(image, *options):
     """Of what the disk of an image shows, by the tool."""
-    process = subprocess.Popen([VDISK, "convert", str(image), "-", "--format", "raw", *options], stdout=subprocess.PIPE)
+    process = subprocess.Popen([VDISK, "convert", str(image), "-", "--format", "raw", "--quiet", *options], stdout=subprocess.PIPE)
     result = hashlib.sha256()
     while piece := process.stdout.read(MIB):
         result.update(piece)

@@ -151,8 +151,12 @@ Result<Extent> ExtentWalk::find(std::uint64_t at) {
   return part_;
 }
 
-Result<Extent> ExtentWalk::cut_at_hole(Extent extent) const {
+Result<Extent> ExtentWalk::cut_at_hole(Extent extent) {
   if (extent.source != Extent::Source::kData || extent.range.length < kShortestQuestionBytes) return extent;
+  if (extent.layer == data_layer_ && extent.from.bytes >= data_begin_ && extent.from.bytes < data_end_) {
+    extent.range.length = std::min(extent.range.length, data_end_ - extent.from.bytes);
+    return extent;
+  }
   File& file = disk_.impl().chain.layer(extent.layer).image->file();
   const std::uint64_t data = VDISK_TRY(file.next_data(extent.from)).bytes;
   const std::uint64_t most = extent.range.length;
@@ -164,7 +168,12 @@ Result<Extent> ExtentWalk::cut_at_hole(Extent extent) const {
     return extent;
   }
   const std::uint64_t hole = VDISK_TRY(file.next_hole(extent.from)).bytes;
-  if (hole > extent.from.bytes) extent.range.length = std::min(most, hole - extent.from.bytes);
+  if (hole > extent.from.bytes) {
+    extent.range.length = std::min(most, hole - extent.from.bytes);
+    data_layer_ = extent.layer;
+    data_begin_ = extent.from.bytes;
+    data_end_ = hole;
+  }
   return extent;
 }
 

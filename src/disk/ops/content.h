@@ -80,13 +80,18 @@ class ExtentWalk {
   Result<Extent> find(std::uint64_t at);
 
  private:
-  Result<Extent> cut_at_hole(Extent extent) const;
+  Result<Extent> cut_at_hole(Extent extent);
 
   const Disk& disk_;
   const std::uint64_t end_;
   std::vector<Extent> extents_;
   std::size_t next_ = 0;
   Extent part_;
+  // Where the file system last said that there is no hole. Blocks that do not touch would else each make it look again
+  // through all that follows.
+  std::uint32_t data_layer_ = 0;
+  std::uint64_t data_begin_ = 0;
+  std::uint64_t data_end_ = 0;
 };
 
 /// Bytes that a target is to have in place of the source's.

@@ -29,7 +29,7 @@ struct ServedDisk {
 /// members: the range lies inside the export, as nbdkit sees to.
 class Export {
  public:
-  /// REQUIRES: `range` lies inside the disk and consists of whole sectors.
+  /// REQUIRES: `range` lies inside the disk.
   Export(std::shared_ptr<ServedDisk> served, DiskRange range);
 
   std::uint64_t size_bytes() const noexcept { return range_.length; }

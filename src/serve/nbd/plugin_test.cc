@@ -102,7 +102,7 @@ TEST_P(PluginModel, ShowsWhatWasWritten) {
     EXPECT_EQ(host.plugin.can_write(handle), 1);
     ModelClient client(host.plugin, handle);
     EXPECT_TRUE(layer == 0 || client.shown() == expected);
-    for (int i = 0; i < 200; ++i) client.perform(random_request(random));
+    for (int i = 0; i < 100; ++i) client.perform(random_request(random));
     expected = client.shown();
     host.plugin.close(handle);
   }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "serve/nbd/served_image.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/win32_codes.h"
 #include "disk/impl.h"
+#include "filesystem/partition_table.h"
 #include "serve/nbd/faults.h"
 
 namespace vdisk::serve::nbd {
@@ -12,22 +14,34 @@ namespace vdisk::serve::nbd {
 namespace {
 
 constexpr std::string_view kLayerPrefix = "layer";
+constexpr std::string_view kPartitionPrefix = "partition";
 
 std::string describe_disk(const Disk& disk, const std::string& path) {
   return fmt::format("{} {}, {} bytes, {}", to_string(disk.type()), to_string(disk.format()),
                      disk.geometry().virtual_size_bytes, path);
 }
 
-}  // namespace
-
-std::size_t layer_of_export(std::string_view name) noexcept {
-  if (!name.starts_with(kLayerPrefix)) return 0;
-  name.remove_prefix(kLayerPrefix.size());
+/// N of a name that is `prefix` and N; 0 for any other.
+std::size_t number_of(std::string_view prefix, std::string_view name) noexcept {
+  if (!name.starts_with(prefix)) return 0;
+  name.remove_prefix(prefix.size());
   std::size_t number = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
   const bool whole = error == std::errc() && end == name.data() + name.size() && !name.starts_with('0');
   return whole ? number : 0;
 }
+
+/// Those that can hold a file system.
+Result<std::vector<filesystem::Partition>> partitions_of(const Disk& disk) {
+  const auto read = [&disk](DiskOffset at, std::span<std::byte> into) { return disk.read(at, into); };
+  const DiskGeometry& geometry = disk.geometry();
+  auto table = VDISK_TRY(
+      filesystem::read_partition_table(read, geometry.virtual_size_bytes, geometry.logical_sector_bytes));
+  std::erase_if(table.partitions, &filesystem::Partition::container);
+  return std::move(table.partitions);
+}
+
+}  // namespace
 
 Result<std::shared_ptr<ServedDisk>> ServedImage::open_disk(const std::string& path, OpenOptions options,
                                                            bool writable) const {
@@ -70,21 +84,36 @@ Result<std::shared_ptr<ServedDisk>> ServedImage::layer(std::size_t number) {
 
 Result<std::unique_ptr<Export>> ServedImage::export_by_name(std::string_view name, bool read_only) {
   const std::lock_guard lock(mutex_);
-  const std::size_t number = layer_of_export(name);
-  if (!name.empty() && number == 0) {
-    return fail(faults::kNoExport,
-                "{}: has no export \"{}\"; its names are \"\" and, for its parents, \"layer1\" …", path_,
-                name);
+  const std::size_t parent = number_of(kLayerPrefix, name);
+  const std::size_t partition = number_of(kPartitionPrefix, name);
+  if (!name.empty() && parent == 0 && partition == 0) {
+    return fail(
+        faults::kNoExport,
+        "{}: has no export \"{}\"; its names are \"\", \"partition1\" … and, for its parents, \"layer1\" …",
+        path_, name);
   }
-  std::shared_ptr<ServedDisk> disk = VDISK_TRY(number == 0 ? leaf(read_only) : layer(number));
-  const DiskRange all{{0}, disk->disk.geometry().virtual_size_bytes};
-  return std::make_unique<Export>(std::move(disk), all);
+  std::shared_ptr<ServedDisk> served = VDISK_TRY(parent == 0 ? leaf(read_only) : layer(parent));
+  DiskRange range{{0}, served->disk.geometry().virtual_size_bytes};
+  if (partition != 0) {
+    const auto partitions = VDISK_TRY(partitions_of(served->disk));
+    const auto found = std::ranges::find(partitions, partition, &filesystem::Partition::number);
+    if (found == partitions.end()) {
+      return fail(faults::kNoExport, "{}: has no partition {} for the export \"{}\"", path_, partition, name);
+    }
+    range = found->range;
+  }
+  return std::make_unique<Export>(std::move(served), range);
 }
 
 Result<std::vector<ExportRow>> ServedImage::list() {
   const std::lock_guard lock(mutex_);
   const Disk& disk = VDISK_TRY(leaf(true))->disk;
   std::vector<ExportRow> rows{{"", describe_disk(disk, path_)}};
+  for (const filesystem::Partition& partition : VDISK_TRY(partitions_of(disk))) {
+    rows.push_back({fmt::format("{}{}", kPartitionPrefix, partition.number),
+                    fmt::format("{} bytes, {}", partition.range.length,
+                                partition.name.empty() ? partition.type : partition.name)});
+  }
   for (std::size_t i = 1; i < disk.layer_count(); ++i) {
     rows.push_back({fmt::format("{}{}", kLayerPrefix, i), "read-only, " + disk.impl().chain.layer(i).path});
   }

@@ -16,7 +16,8 @@
 
 namespace vdisk::serve::nbd {
 
-/// An export by name: "" is the disk, "layer1" its parent, "layer2" the parent's parent, and so on.
+/// An export by name: "" is the disk, "partition1" a partition of it, numbered as Linux does, "layer1" its
+/// parent, "layer2" the parent's parent, and so on.
 struct ExportRow {
   std::string name;
   std::string description;
@@ -50,8 +51,5 @@ class ServedImage {
   std::shared_ptr<ServedDisk> leaf_;
   std::map<std::size_t, std::shared_ptr<ServedDisk>> layers_;
 };
-
-/// What a number after "layer" in an export's name may be; 0 for a name that is none.
-std::size_t layer_of_export(std::string_view name) noexcept;
 
 }  // namespace vdisk::serve::nbd
