@@ -82,6 +82,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_NAME libvirtdisk1)
 set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_RECOMMENDS vdisk)  # vdisk-server, for attached disks
 set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/cmake/triggers)
 set(CPACK_COMPONENT_LIBVIRTDISK1_DESCRIPTION
     "Virtual disk images with the virtdisk API - shared library\n Opens and describes VHD, VHDX and ISO images through the functions of <virtdisk.h>.")
@@ -95,7 +96,7 @@ set(CPACK_COMPONENT_LIBVIRTDISK-DEV_DESCRIPTION
 set(CPACK_DEBIAN_VDISK_PACKAGE_NAME vdisk)
 set(CPACK_DEBIAN_VDISK_PACKAGE_SECTION utils)
 set(CPACK_COMPONENT_VDISK_DESCRIPTION
-    "Virtual disk images on the command line\n Describes, checks, maps, makes, converts and compares VHD, VHDX and ISO images.")
+    "Virtual disk images on the command line\n Describes, checks, maps, makes, converts, compares and attaches VHD, VHDX and ISO images.")
 set(CPACK_DEBIAN_VDISK_PACKAGE_SUGGESTS "nbdkit-plugin-vdisk")
 set(CPACK_DEBIAN_NBDKIT-PLUGIN-VDISK_PACKAGE_NAME nbdkit-plugin-vdisk)
 set(CPACK_DEBIAN_NBDKIT-PLUGIN-VDISK_PACKAGE_SECTION utils)
