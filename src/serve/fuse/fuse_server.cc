@@ -404,17 +404,19 @@ Status FuseServer::Impl::run_loops(std::vector<std::unique_ptr<IoEngine>> engine
     if (!answers.back()) return fail(vdisk::faults::kMemory, "no memory for answers");
   }
   std::vector<std::jthread> workers;
+  std::vector<std::jthread> loops;
   {
     const SignalsBlocked blocked;
     for (const auto& answer : answers) {
       workers.emplace_back([this, &shared, &buffer = *answer] { work(shared, buffer); });
     }
-    std::vector<std::jthread> loops;
     for (auto& engine : engines) {
-      loops.emplace_back(
-          [this, &shared, own = std::move(engine)]() mutable { Loop(*this, shared, std::move(own)).run(); });
+      loops.emplace_back([this, &shared, own = std::move(engine)]() mutable {
+        Loop(*this, shared, std::move(own)).run();
+      });
     }
   }
+  loops.clear();  // they may leave something to the workers
   shared.to_do.close();
   return {};
 }
