@@ -90,7 +90,7 @@ set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_NAME libvirtdisk-dev)
 set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_DEPENDS "libvirtdisk1 (= ${PROJECT_VERSION})")
-set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_RECOMMENDS "libfmt-dev, libisal-dev")
+set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_RECOMMENDS "libfmt-dev, libisal-dev, liburing-dev")
 set(CPACK_COMPONENT_LIBVIRTDISK-DEV_DESCRIPTION
     "Virtual disk images with the virtdisk API - development files\n Headers of the C and C++ APIs, the static library, and files for pkg-config and CMake.")
 set(CPACK_DEBIAN_VDISK_PACKAGE_NAME vdisk)
