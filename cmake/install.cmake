@@ -82,6 +82,7 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS ON)
 set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_NAME libvirtdisk1)
 set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_RECOMMENDS vdisk)  # vdisk-server, for attached disks
 set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_CONTROL_EXTRA ${PROJECT_SOURCE_DIR}/cmake/triggers)
 set(CPACK_COMPONENT_LIBVIRTDISK1_DESCRIPTION
     "Virtual disk images with the virtdisk API - shared library\n Opens and describes VHD, VHDX and ISO images through the functions of <virtdisk.h>.")
@@ -89,13 +90,13 @@ set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_NAME libvirtdisk-dev)
 set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_SHLIBDEPS OFF)
 set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_DEPENDS "libvirtdisk1 (= ${PROJECT_VERSION})")
-set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_RECOMMENDS "libfmt-dev, libisal-dev")
+set(CPACK_DEBIAN_LIBVIRTDISK-DEV_PACKAGE_RECOMMENDS "libfmt-dev, libisal-dev, liburing-dev")
 set(CPACK_COMPONENT_LIBVIRTDISK-DEV_DESCRIPTION
     "Virtual disk images with the virtdisk API - development files\n Headers of the C and C++ APIs, the static library, and files for pkg-config and CMake.")
 set(CPACK_DEBIAN_VDISK_PACKAGE_NAME vdisk)
 set(CPACK_DEBIAN_VDISK_PACKAGE_SECTION utils)
 set(CPACK_COMPONENT_VDISK_DESCRIPTION
-    "Virtual disk images on the command line\n Describes, checks, maps, makes, converts and compares VHD, VHDX and ISO images.")
+    "Virtual disk images on the command line\n Describes, checks, maps, makes, converts, compares, attaches and serves VHD, VHDX and ISO images.")
 set(CPACK_DEBIAN_VDISK_PACKAGE_SUGGESTS "nbdkit-plugin-vdisk, libnbd0")
 set(CPACK_DEBIAN_LIBVIRTDISK1_PACKAGE_SUGGESTS "libnbd0")
 set(CPACK_DEBIAN_NBDKIT-PLUGIN-VDISK_PACKAGE_NAME nbdkit-plugin-vdisk)

@@ -21,7 +21,7 @@ endfunction()
 add_library(vdisk_engine STATIC)
 vdisk_add_objects(vdisk_engine ${VDISK_ENGINE_FOLDERS})
 target_include_directories(vdisk_engine PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
-target_link_libraries(vdisk_engine PUBLIC vdisk_flags fmt::fmt ${ISAL_LIBRARY} Threads::Threads)
+target_link_libraries(vdisk_engine PUBLIC vdisk_flags fmt::fmt ${ISAL_LIBRARY} ${URING_LIBRARY} Threads::Threads)
 
 # The process behind each attachment. Attachment::attach looks for it beside the program, then where it is installed.
 add_executable(vdisk_server ${PROJECT_SOURCE_DIR}/src/attach/server/main.cc ${PROJECT_SOURCE_DIR}/src/attach/server/keeper.cc)
@@ -42,7 +42,7 @@ if(capi_type STREQUAL OBJECT_LIBRARY)
   if(NOT VDISK_SANITIZE)
     target_link_options(virtdisk PRIVATE LINKER:--no-undefined)
   endif()
-  target_link_libraries(virtdisk PRIVATE fmt::fmt ${ISAL_LIBRARY} Threads::Threads)
+  target_link_libraries(virtdisk PRIVATE fmt::fmt ${ISAL_LIBRARY} ${URING_LIBRARY} Threads::Threads)
   target_include_directories(virtdisk INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                              $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include/vdisk/win32>
                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
@@ -57,17 +57,18 @@ if(capi_type STREQUAL OBJECT_LIBRARY)
                              $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include/vdisk/win32>
                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
                              $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/vdisk/win32>)
-  target_link_libraries(virtdisk_static INTERFACE fmt::fmt isal Threads::Threads)
+  target_link_libraries(virtdisk_static INTERFACE fmt::fmt isal uring Threads::Threads)
 endif()
 
 if(EXISTS ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
   find_package(CLI11 REQUIRED)
   find_package(nlohmann_json REQUIRED)
+  find_library(BLKID_LIBRARY blkid REQUIRED)
   add_executable(vdisk ${PROJECT_SOURCE_DIR}/src/cli/main.cc)
   vdisk_add_objects(vdisk cli)
   target_include_directories(vdisk PRIVATE ${PROJECT_SOURCE_DIR}/src)
   get_target_property(cli_links vdisk_cli LINK_LIBRARIES)
-  target_link_libraries(vdisk PRIVATE vdisk_engine CLI11::CLI11 nlohmann_json::nlohmann_json)
+  target_link_libraries(vdisk PRIVATE vdisk_engine CLI11::CLI11 nlohmann_json::nlohmann_json ${BLKID_LIBRARY})
   if(capi_type STREQUAL OBJECT_LIBRARY)
     # `vdisk open` makes the C API's call, so the tool carries those objects too and needs no shared library.
     vdisk_add_objects(vdisk capi)

@@ -18,7 +18,7 @@ complete -c vdisk -n "not $seen $commands" -a attach -d "Make images appear as d
 complete -c vdisk -n "not $seen $commands" -a detach -d "Take attached disks away"
 complete -c vdisk -n "not $seen $commands" -a list -d "List attached images"
 complete -c vdisk -n "not $seen $commands" -a serve -d "Serve a disk to NBD clients"
-complete -c vdisk -n "not $seen $commands" -a mount -d "Show a disk and its partitions as plain files"
+complete -c vdisk -n "not $seen $commands" -a mount -d "Mount a file system of an image, or the disk as plain files"
 complete -c vdisk -n "not $seen $commands" -a umount -d "Unmount what vdisk mount has mounted"
 complete -c vdisk -n "not $seen $commands" -a help -d "Explain a command"
 complete -c vdisk -n "not $seen $commands" -a version -d "Print the version"

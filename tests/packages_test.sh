@@ -45,7 +45,8 @@ dpkg-deb --info "$build"/libvirtdisk1_*.deb triggers | grep -q ldconfig || die "
 dpkg_here --install "$build"/*.deb >"$root/install.log" 2>&1 || { cat "$root/install.log"; die "install"; }
 multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 lib=$root/usr/lib/$multiarch
-for file in usr/bin/vdisk "usr/lib/$multiarch/libvirtdisk.so" "usr/lib/$multiarch/libvirtdisk.so.1" \
+for file in usr/bin/vdisk usr/libexec/vdisk/vdisk-server usr/lib/systemd/system/vdisk-attach.service \
+  "usr/lib/$multiarch/libvirtdisk.so" "usr/lib/$multiarch/libvirtdisk.so.1" \
   "usr/lib/$multiarch/libvirtdisk.a" usr/include/virtdisk.h usr/include/vdisk/disk.h \
   usr/include/vdisk/win32/windows.h usr/share/man/man1/vdisk.1 \
   "usr/lib/$multiarch/nbdkit/plugins/nbdkit-vdisk-plugin.so" usr/share/man/man1/nbdkit-vdisk-plugin.1 \

@@ -6,7 +6,7 @@
 
 declare -A VDISK_PACKAGES=(
   # To build the library and the tool, with the man pages.
-  [build]="g++ cmake ninja-build pkg-config libfmt-dev libcli11-dev nlohmann-json3-dev libisal-dev libblkid-dev
+  [build]="g++ cmake ninja-build pkg-config libfmt-dev libcli11-dev nlohmann-json3-dev libisal-dev liburing-dev libblkid-dev
     scdoc ccache nbdkit nbdkit-plugin-dev libnbd-dev"
   # To build and run the tests: the test libraries, other people's tools to compare with, unpackers for the corpus,
   # file systems for the host rules, and what builds and inspects packages.

@@ -59,6 +59,10 @@ struct OpenOptions {
   ParentSearch parents;
   Limits limits;
   LockMode lock = LockMode::kAutomatic;
+  /// Moves data past the host's page cache (O_DIRECT), in this and all parents' files. For servers of attached disks:
+  /// the disk's own users cache it, and a server must not wait for memory that only it can free. Told to `trace` where a
+  /// file system cannot do it; the page cache is used there.
+  bool direct_io = false;
   /// Hyper-V's own change tracking files (.rct, .mrt) beside an image become stale with the first write. False: the
   /// first write warns through `trace`; true: it fails with disk.stale_tracking.
   bool strict_tracking = false;

@@ -19,7 +19,7 @@ namespace vdisk::attach {
 namespace {
 
 /// Whoever watches devices (udev, desktop programs) has a new one open for a moment.
-constexpr int kPatienceMilliseconds = 500;
+constexpr int kPatienceMilliseconds = 1000;
 constexpr int kStepMilliseconds = 20;
 constexpr int kLookMilliseconds = 500;
 
@@ -36,8 +36,8 @@ Result<UniqueFd> claim_alone(const std::string& node, bool read_only) {
     auto claimed = claim(node, read_only);
     const auto users = users_of(node, ::getpid());
     if (claimed && users.empty()) return *std::move(claimed);
-    // A mount does not go away by waiting.
-    if (!claimed || waited >= kPatienceMilliseconds) return busy(node, users);
+    // A mount does not go away by waiting; a claim that nobody has is one that just ended.
+    if ((!claimed && !users.empty()) || waited >= kPatienceMilliseconds) return busy(node, users);
     claimed.reset();
     ::poll(nullptr, 0, kStepMilliseconds);
   }

@@ -44,11 +44,19 @@ inline constexpr Fault kNotAttached{"attach.not_attached", win32::kNotFound, "No
 inline constexpr Fault kNotOurs{"attach.not_ours", win32::kAccessDenied,
                                 "The attachment belongs to another user."};
 
+inline constexpr Fault kNoPartition{"attach.no_partition", win32::kNotFound,
+                                    "The disk has no partition of that number."};
+inline constexpr Fault kNoFileSystem{"attach.no_file_system", win32::kNotSupported,
+                                     "Nothing on the disk can be mounted here."};
+inline constexpr Fault kMountRefused{"attach.mount_refused", win32::kAccessDenied,
+                                     "The operating system refused to mount or unmount a volume."};
+
 inline constexpr const Fault* kAll[] = {
     &kNoFolder,     &kFolderUntrusted, &kRecordUntrusted, &kRecordUnreadable,
     &kRecordLimits, &kAlreadyAttached, &kRegistryBusy,    &kNoPrivilege,
     &kNoLoop,       &kDevice,          &kProvider,        &kRange,
     &kNoServer,     &kServerDied,      &kForeignAnswer,   &kBusy,
-    &kNotAttached,  &kNotOurs};
+    &kNotAttached,  &kNotOurs,         &kNoPartition,     &kNoFileSystem,
+    &kMountRefused};
 
 }  // namespace vdisk::attach::faults

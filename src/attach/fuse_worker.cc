@@ -18,6 +18,7 @@
 
 #include "attach/faults.h"
 #include "base/fault.h"
+#include "disk/impl.h"
 #include "disk/intents.h"
 #include "serve/fuse/fuse_server.h"
 
@@ -29,6 +30,8 @@ namespace {
 constexpr int kSocket = 3;
 constexpr int kDevice = 4;
 constexpr int kIntents = 5;
+/// Of the image file; beside the bytes that io/file_lock.h uses.
+constexpr off_t kWorkerByte = 300;
 
 void take_descriptors(int socket, int device, int intents) {
   // By way of high numbers, so that none overwrites another.
@@ -52,12 +55,27 @@ void stay_in_memory() {
   static_cast<void>(::prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
 }
 
+/// What a killed worker had given to the kernel (io_uring) may be on its way to the file even when the
+/// process is gone; were it to arrive late, it would undo newer writes. The kernel keeps the open file until
+/// then, and with it the lock that each worker takes here.
+void outlast_predecessor(const Disk& disk) noexcept {
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = kWorkerByte;
+  lock.l_len = 1;
+  // Fails where nothing is written, and on file systems without locks.
+  while (::fcntl(disk.impl().chain.leaf().file().fd(), F_OFD_SETLKW, &lock) != 0 && errno == EINTR) {
+  }
+}
+
 Status serve(const WorkerTask& task, Fields& ready) {
   OpenOptions open = task.request.options.open;
   open.trace = [&ready](TraceLevel level, std::string_view text) {
     if (level == TraceLevel::kWarning) ready.add("warning", text);
   };
   open.lock = LockMode::kNone;
+  open.direct_io = true;
   // Outlives the disk, which writes to it.
   std::unique_ptr<IntentMemory> intents;
   Disk disk = VDISK_TRY(Disk::open(task.request.path, open));
@@ -65,6 +83,7 @@ Status serve(const WorkerTask& task, Fields& ready) {
     intents = VDISK_TRY(IntentMemory::open(UniqueFd(kIntents)));
     VDISK_TRY(keep_intents(disk, *intents));
   }
+  outlast_predecessor(disk);
   serve::FuseServer server(kDevice,
                            {{.name = task.file_name,
                              .disk = &disk,

@@ -118,6 +118,7 @@ class ChainBuilder {
                         .lock = locks_leaf(),
                         // A device has no signature to be wrong about when the caller says that it is raw.
                         .allow_block_device = options_.format == FormatId::kRaw,
+                        .direct = options_.direct_io,
                         .trace = options_.trace};
     std::unique_ptr<File> file = VDISK_TRY(open_named_file(path, how));
     const FileIdentity identity = VDISK_TRY(file->identity());
@@ -166,7 +167,7 @@ class ChainBuilder {
   /// True when the candidate is the parent and became the next layer; false when the search goes on. Fails
   /// only where going on is pointless.
   Result<bool> try_candidate(Search& search, const ParentPath& candidate) {
-    const PosixOpen how{.writable = false, .lock = false, .trace = options_.trace};
+    const PosixOpen how{.writable = false, .lock = false, .direct = options_.direct_io, .trace = options_.trace};
     auto opened =
         candidate.named ? open_named_file(candidate.path, how) : open_posix_file(candidate.path, how);
     if (!opened) return note_unopened(search, candidate, std::move(opened).error());

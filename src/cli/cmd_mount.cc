@@ -2,14 +2,19 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vdisk/operations.h>
 
+#include <CLI/Error.hpp>
 #include <array>
 #include <cerrno>
+#include <charconv>
 
 #include "base/fault.h"
 #include "base/unique_fd.h"
+#include "cli/output_json.h"
 #include "cli/output_text.h"
 #include "cli/tool.h"
+#include "cli/volume_mount.h"
 #include "serve/fuse/file_mount.h"
 
 namespace vdisk::cli {
@@ -27,15 +32,17 @@ void leave_terminal() {
 class MountCommand final : public Command {
  public:
   void declare(CLI::App& app) override {
-    app.add_option("IMAGE", image_, "The image")->required();
+    app.add_option("IMAGE", image_, "The image; IMAGE:N is its partition N")->required();
     app.add_option("DIR", folder_, "The folder to mount at")->required();
-    app.add_flag("--as-files", as_files_, "Show the disk and its partitions as plain files")->required();
-    app.add_flag("--read-only", read_only_, "Open the image for reading alone");
-    app.add_flag("--foreground", foreground_, "Serve until interrupted, instead of in the background");
+    app.add_flag("--as-files", as_files_, "Show the disk and its partitions as plain files; needs no root");
+    app.add_flag("--read-only", read_only_, "Without write access; no journal is replayed");
+    app.add_flag("--foreground", foreground_,
+                 "With --as-files: serve until interrupted, not in the background");
     words_.declare(app);
   }
 
   int run(Session& session) override {
+    if (!as_files_) return mount_file_system(session);
     serve::FileMountOptions options;
     options.open = words_.open_options();
     options.open.writable = !read_only_;
@@ -45,6 +52,42 @@ class MountCommand final : public Command {
   }
 
  private:
+  int mount_file_system(Session& session) {
+    if (foreground_) throw CLI::ValidationError("--foreground", "goes with --as-files");
+    VolumeMount what;
+    what.image = image_;
+    what.folder = folder_;
+    split_partition(what);
+    what.attach.open = words_.open_options();
+    what.attach.read_only = read_only_ || inspect(what.image, what.attach.open).info.format == FormatId::kIso;
+    const auto mounted = mount_volume(what);
+    if (!mounted) return session.report(mounted.error(), words_.json);
+    if (words_.json) {
+      Json json = to_json(mounted->attachment);
+      json["mounted"] = mounted->device;
+      json["file_system"] = mounted->file_system;
+      json["reason"] = mounted->reason;
+      session.out.put(json_text(json) + "\n");
+    } else if (!words_.quiet) {
+      session.out.put(fmt::format("{}: {}, chosen because {}\n", printable(mounted->device),
+                                  printable(mounted->file_system), mounted->reason));
+    }
+    return kFine;
+  }
+
+  /// "disk.vhdx:2", unless there is a file of that name.
+  static void split_partition(VolumeMount& what) {
+    const auto colon = what.image.rfind(':');
+    if (colon == std::string::npos || ::access(what.image.c_str(), F_OK) == 0) return;
+    const char* const begin = what.image.data() + colon + 1;
+    const char* const end = what.image.data() + what.image.size();
+    std::uint32_t number = 0;
+    const auto parsed = std::from_chars(begin, end, number);
+    if (parsed.ec != std::errc{} || parsed.ptr != end) return;
+    what.partition = number;
+    what.image.resize(colon);
+  }
+
   int serve(Session& session, serve::FileMountOptions options) {
     const Status served = serve::mount_as_files(image_, folder_, options);
     return served ? kFine : session.report(served.error(), words_.json);
@@ -104,7 +147,8 @@ class UmountCommand final : public Command {
   }
 
   int run(Session& session) override {
-    const Status unmounted = serve::unmount_files(folder_);
+    const auto volume = is_mounted_volume(folder_);
+    const Status unmounted = volume && *volume ? unmount_volume(folder_) : serve::unmount_files(folder_);
     return unmounted ? kFine : session.report(unmounted.error(), words_.json);
   }
 
@@ -117,18 +161,22 @@ class UmountCommand final : public Command {
 
 const CommandRow kMountCommand = {
     .name = "mount",
-    .arguments = "--as-files IMAGE DIR",
-    .summary = "Show a disk and its partitions as plain files in a folder",
+    .arguments = "IMAGE[:PARTITION] DIR",
+    .summary = "Mount a file system of an image, or the disk as plain files",
     .description =
-        "Mounts a folder with the file disk.raw, which is the whole disk, and partitionN.raw for each "
-        "partition. "
-        "Programs that know nothing of images read and write them, and find holes where the image stores "
-        "nothing. "
-        "Needs no root where fusermount3 is installed. Lasts until vdisk umount, umount, or the end of the "
-        "system.",
+        "Attaches the image and mounts the file system of its partition, of the only one that has one, or of "
+        "the "
+        "largest; says which, and why. Needs root. With --as-files mounts a folder with the file disk.raw, "
+        "which is the "
+        "whole disk, and partitionN.raw for each partition: programs that know nothing of images read and "
+        "write "
+        "them, and find holes where the image stores nothing. That needs no root where fusermount3 is "
+        "installed. Both "
+        "last until vdisk umount or the end of the system.",
     .examples =
-        "vdisk mount --as-files disk.vhdx mnt && file -s mnt/partition1.raw\n"
-        "vdisk mount --as-files --read-only old.vhd mnt\n",
+        "vdisk mount disk.vhdx mnt\n"
+        "vdisk mount --read-only disk.vhdx:2 mnt\n"
+        "vdisk mount --as-files disk.vhdx mnt && file -s mnt/partition1.raw\n",
     .make = [] -> std::unique_ptr<Command> { return std::make_unique<MountCommand>(); },
 };
 

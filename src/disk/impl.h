@@ -32,6 +32,7 @@ struct Disk::Impl {
   const TraceSink trace;
   std::atomic<bool> writable;  ///< Until close().
   std::atomic<bool> tracking_checked{false};
+  std::atomic<bool> written{false};  ///< A write has succeeded: the image knows that it is being changed.
 };
 
 }  // namespace vdisk::inline v1

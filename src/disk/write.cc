@@ -50,6 +50,7 @@ Status write_runs(Disk::Impl& disk, DiskRange range, Move&& move) {
     VDISK_ASSERT(covered > 0 && covered <= range.length);
     for (const Run& run : runs) VDISK_TRY(move(leaf.file(), run));
     ticket.commit();
+    if (!disk.written.load(std::memory_order_relaxed)) disk.written.store(true, std::memory_order_release);
     range.at.bytes += covered;
     range.length -= covered;
   }

@@ -51,6 +51,8 @@ class File {
   virtual Result<FileOffset> next_hole(FileOffset from) = 0;
   /// A descriptor whose offsets are this file's own, for zero-copy payload paths; -1 if there is none.
   virtual int fd() const noexcept { return -1; }
+  /// In what unit fd() must be read and written: offset, length and memory are multiples of it.
+  virtual std::uint32_t fd_unit_bytes() const noexcept { return 1; }
   virtual bool writable() const noexcept = 0;
   virtual Result<FileIdentity> identity() = 0;
   /// For messages: the path, or a description.

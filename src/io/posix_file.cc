@@ -10,11 +10,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cerrno>
 #include <limits>
-#include <vector>
 
 #include "base/checked.h"
+#include "io/direct_file.h"
 #include "io/faults.h"
 #include "io/file_lock.h"
 
@@ -25,7 +27,9 @@ namespace {
 // Linux moves at most 0x7ffff000 bytes per call; whole gigabytes keep the pieces aligned.
 constexpr std::size_t kMostBytesPerCall = kGiB;
 constexpr std::uint64_t kMostOffset = std::numeric_limits<std::int64_t>::max();
-constexpr std::size_t kZeroPieceBytes = kMiB;
+constexpr std::size_t kZeroPieceBytes = 64 * kKiB;
+constexpr std::size_t kPageBytes = 4096;
+constexpr int kLeastSectorBytes = 512;
 
 off_t as_off_t(std::uint64_t value) noexcept { return static_cast<off_t>(value); }
 
@@ -60,6 +64,9 @@ class PosixFile final : public File {
         return failed(errno, "reading {} bytes at {:#x}", into.size() - done, at.bytes + done);
       }
       done += static_cast<std::size_t>(got);
+      // Past the page cache only the end of the file ends a read within a sector; there is no offset to go on
+      // from.
+      if (got % kLeastSectorBytes != 0 && (::fcntl(fd_.get(), F_GETFL) & O_DIRECT) != 0) break;
     }
     return done;
   }
@@ -163,7 +170,8 @@ class PosixFile final : public File {
       return {};
     }
     if (!means_no_fallocate(errno)) return failed(errno, "{} {} bytes at {:#x}", verb, length, at.bytes);
-    const std::vector<std::byte> zeros(std::min<std::uint64_t>(length, kZeroPieceBytes));
+    // On pages, for files that bypass the page cache.
+    alignas(kPageBytes) static constexpr std::array<std::byte, kZeroPieceBytes> zeros{};
     for (std::uint64_t done = 0; done < length;) {
       const std::uint64_t piece = std::min<std::uint64_t>(length - done, zeros.size());
       VDISK_TRY(write(FileOffset{at.bytes + done}, std::span(zeros).first(piece)));
@@ -199,7 +207,27 @@ class PosixFile final : public File {
   FileIdentity identity_;
 };
 
-// Some seccomp filters answer EPERM to calls that they do not know; the call itself answers EINVAL to a size of 0.
+/// Makes the descriptor bypass the page cache; the unit in which it moves bytes then, or 0 where that is not
+/// possible.
+std::uint32_t bypass_page_cache(int fd) noexcept {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_DIRECT) != 0) return 0;
+  struct statx stat{};
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stat) == 0 && (stat.stx_mask & STATX_DIOALIGN) != 0) {
+    const std::uint32_t unit = std::max(stat.stx_dio_offset_align, stat.stx_dio_mem_align);
+    if (std::has_single_bit(unit) && unit <= kPageBytes)
+      return std::max<std::uint32_t>(unit, kLeastSectorBytes);
+    ::fcntl(fd, F_SETFL, flags);
+    return 0;
+  }
+  int sector = 0;
+  if (::ioctl(fd, BLKSSZGET, &sector) == 0 && sector >= kLeastSectorBytes)
+    return static_cast<std::uint32_t>(sector);
+  return kPageBytes;
+}
+
+// Some seccomp filters answer EPERM to calls that they do not know; the call itself answers EINVAL to a size
+// of 0.
 bool kernel_has_openat2() noexcept {
   const int saved = errno;
   const bool has = ::syscall(SYS_openat2, AT_FDCWD, ".", nullptr, 0) == 0 || errno == EINVAL;
@@ -308,7 +336,16 @@ Result<std::unique_ptr<File>> open_posix_file(const std::string& path, const Pos
     VDISK_TRY(lock_image_file(fd.get(), path, options.writable ? LockRole::kWriter : LockRole::kReader,
                               options.trace));
   }
-  return std::make_unique<PosixFile>(std::move(fd), path, options.writable, stat);
+  const int opened = fd.get();
+  auto file = std::make_unique<PosixFile>(std::move(fd), path, options.writable, stat);
+  if (!options.direct) return file;
+  const std::uint32_t unit = bypass_page_cache(opened);
+  if (unit != 0) return std::make_unique<DirectFile>(std::move(file), unit);
+  if (options.trace) {
+    options.trace(TraceLevel::kWarning,
+                  fmt::format("{}: its file system cannot bypass the page cache", path));
+  }
+  return file;
 }
 
 Result<std::unique_ptr<File>> create_posix_file(const std::string& path) {
@@ -335,7 +372,8 @@ Status flush_parent_directory(const std::string& path) {
   const std::string folder = folder_of(path);
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) {
-    if (errno == ENOENT) return fail_errno(io::faults::kPathNotFound, errno, "{}: the folder does not exist", folder);
+    if (errno == ENOENT)
+      return fail_errno(io::faults::kPathNotFound, errno, "{}: the folder does not exist", folder);
     return open_failed(folder, errno, false);
   }
   // EINVAL: a file system whose folders cannot be flushed; there is nothing more that could be done.

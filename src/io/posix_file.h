@@ -21,7 +21,9 @@ struct PosixOpen {
   /// Also accepts a block device (a caller named it himself); never set for a path that an image records. A writer
   /// has it exclusively: what is mounted or otherwise claimed is io.locked.
   bool allow_block_device = false;
-  TraceSink trace = {};  ///< Told when the file system has no locks.
+  /// Past the page cache, where the file system can: see direct_file.h.
+  bool direct = false;
+  TraceSink trace = {};  ///< Told when the file system has no locks, or cannot bypass its cache.
 };
 
 /// Fails with io.not_found, io.path_not_found, io.access_denied, io.not_regular, io.invalid_name, io.locked,

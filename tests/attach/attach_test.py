@@ -664,6 +664,70 @@ class Refusals(Case):
         self.assertIn("vdisk attach", result.stderr)
 
 
+class Mounts(Case):
+    def disk_with_two(self):
+        image = self.create("disk.vhdx", "--size", "128M")
+        disk = self.attach(image)
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"],
+            input="label: gpt\nsize=32MiB\nsize=16MiB\nsize=64MiB\n")
+        self.detach(image)
+        disk = self.attach(image)
+        run("mkfs.ext4", "-q", "-F", disk["partitions"][0])
+        run("mkntfs", "-q", "-F", "-Q", disk["partitions"][2])
+        self.detach(image)
+        return image
+
+    def mount_image(self, *words):
+        place = pathlib.Path(tempfile.mkdtemp(prefix="mnt", dir=self.folder))
+        said = json.loads(run(VDISK, "mount", *words, place, "--json").stdout)
+        self.mounted.append(place)
+        return place, said
+
+    def umount_image(self, place):
+        run(VDISK, "umount", place)
+        self.mounted.remove(place)
+
+    def test_a_partition_is_chosen_and_told(self):
+        image = self.disk_with_two()
+        place, said = self.mount_image(image)
+        self.assertEqual((said["file_system"], said["mounted"]), ("ntfs", said["device"] + "p3"))
+        self.assertIn("largest", said["reason"])
+        (place / "file").write_bytes(b"ntfs")
+        self.umount_image(place)
+        self.assertEqual(self.listed(), [])
+        place, said = self.mount_image(f"{image}:1")
+        self.assertEqual(said["file_system"], "ext4")
+        (place / "file").write_bytes(b"ext4")
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+        line = next(line for line in mounts.splitlines() if f" {place} " in line)
+        self.assertIn("nosuid", line)
+        self.assertIn("nodev", line)
+        self.umount_image(place)
+        before = file_hash(image)
+        place, said = self.mount_image(f"{image}:1", "--read-only")
+        self.assertEqual((place / "file").read_bytes(), b"ext4")
+        self.umount_image(place)
+        self.assertEqual(file_hash(image), before, "reading changes nothing")
+        self.assert_clean(image)
+
+    def test_what_cannot_be_mounted(self):
+        image = self.disk_with_two()
+        self.refused(1168, "mount", f"{image}:7", self.folder)
+        self.refused(50, "mount", f"{image}:2", self.folder)
+        self.refused(5, "mount", f"{image}:1", self.folder / "missing")
+        blank = self.create("blank.vhdx", "--size", "16M")
+        self.refused(50, "mount", blank, self.folder)
+        self.assertEqual(self.listed(), [], "nothing stays attached")
+
+    def test_a_disk_in_use_stays_mounted(self):
+        image = self.disk_with_two()
+        place, _ = self.mount_image(f"{image}:1")
+        with open(place / "file", "wb"):
+            self.refused(5, "umount", place)
+        self.assertEqual(len(self.listed()), 1)
+        self.umount_image(place)
+
+
 class Races(Case):
     def test_one_of_many_wins(self):
         image = self.create("disk.vhd", "--size", "16M", "--type", "fixed")

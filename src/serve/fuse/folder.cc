@@ -12,6 +12,7 @@
 
 #include "base/checked.h"
 #include "base/fault.h"
+#include "disk/async.h"
 #include "serve/errno_of.h"
 
 namespace vdisk::serve::fuse {
@@ -88,6 +89,10 @@ Folder::Folder(std::vector<ServedFile> files, TraceSink trace)
 PlainFile* Folder::file_of(std::uint64_t node) const noexcept {
   if (node < kFirstFileNode || node - kFirstFileNode >= files_.size()) return nullptr;
   return &files_[node - kFirstFileNode];
+}
+
+bool Folder::can_transfer() const noexcept {
+  return std::ranges::all_of(files_, [](const PlainFile& file) { return vdisk::can_transfer(file.disk()); });
 }
 
 int Folder::failed(const PlainFile& file, const char* what, const Error& error) const {

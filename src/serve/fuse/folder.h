@@ -44,6 +44,8 @@ class Folder {
   /// What a READ or WRITE asks for, or the errno that it deserves.
   std::expected<Transfer, int> read_transfer(const Request& request) const;
   std::expected<Transfer, int> write_transfer(const Request& request) const;
+  /// True when payload of all files can be moved by disk/async.h.
+  bool can_transfer() const noexcept;
   /// To be called after each change of a file's content: everyone who looks sees it.
   void note_change(PlainFile& file, std::uint64_t at, std::uint64_t length) noexcept;
   /// The errno of a failed operation on `file`, which is told to the trace.

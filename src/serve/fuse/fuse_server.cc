@@ -7,13 +7,19 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <condition_variable>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include "base/mutex.h"
 #include "base/unique_fd.h"
+#include "disk/async.h"
 #include "disk/guarded.h"
+#include "io/io_engine.h"
 #include "serve/fuse/faults.h"
 #include "serve/fuse/folder.h"
 #include "serve/fuse/payload_buffer.h"
@@ -25,6 +31,12 @@ namespace {
 
 using fuse::Answer;
 using fuse::PayloadBuffer;
+
+/// Requests that are under way at once; what the kernel may send beyond them waits with it (Folder::init).
+constexpr std::size_t kJobs = 40;
+constexpr unsigned kEngineDepth = 128;
+/// How many requests a loop takes before it looks after those that have ended.
+constexpr int kMostTaken = 16;
 
 /// Signals are the business of the thread that made the server.
 class SignalsBlocked {
@@ -61,8 +73,15 @@ struct FuseServer::Impl {
   };
 
   Status ask_to_resend();
+  struct Shared;
+  void work(Shared& shared, PayloadBuffer& buffer);
+  Status run_threads();
+  Status run_loops(std::vector<std::unique_ptr<IoEngine>> engines);
   void serve(Worker& worker);
   bool serve_one(Worker& worker);
+  /// Reads one request; its size, 0 when there is none at the moment, less when the connection has ended.
+  ssize_t receive(PayloadBuffer& buffer);
+  Answer answer_to(std::span<const std::byte> bytes, std::span<std::byte> out, std::uint64_t& unique);
   void send(std::uint64_t unique, const Answer& answer, PayloadBuffer& buffer);
   void end() noexcept;
   void fail_connection(int error, const char* what);
@@ -71,11 +90,13 @@ struct FuseServer::Impl {
   const FuseServerOptions options;
   fuse::Folder folder;
   const UniqueFd stopped;
+  std::atomic<bool> ending{false};
   Mutex mutex;
   std::optional<Error> failure VDISK_GUARDED_BY(mutex);
 };
 
 void FuseServer::Impl::end() noexcept {
+  ending.store(true);
   const std::uint64_t one = 1;
   static_cast<void>(::write(stopped.get(), &one, sizeof one));  // fails only when it says so already
 }
@@ -113,31 +134,42 @@ void FuseServer::Impl::send(std::uint64_t unique, const Answer& answer, PayloadB
   if (sent < 0 && errno != ENOENT && errno != ENODEV) fail_connection(errno, "answering");
 }
 
-/// False when the connection has ended, or nothing can be read from it.
-bool FuseServer::Impl::serve_one(Worker& worker) {
-  const std::span<std::byte> space = worker.request->with_head(fuse::kHeadBytes);
+ssize_t FuseServer::Impl::receive(PayloadBuffer& buffer) {
+  const std::span<std::byte> space = buffer.with_head(fuse::kHeadBytes);
   const ssize_t got = ::read(device, space.data(), space.size());
-  if (got < 0) {
-    // ENOENT: the request was taken back while it was being read.
-    if (errno == EAGAIN || errno == EINTR || errno == ENOENT) return true;
-    if (errno == ENODEV) {
-      end();  // unmounted
-    } else {
-      fail_connection(errno, "reading a request of");
-    }
-    return false;
+  if (got >= 0) return got;
+  // ENOENT: the request was taken back while it was being read.
+  if (errno == EAGAIN || errno == EINTR || errno == ENOENT) return 0;
+  if (errno == ENODEV) {
+    end();  // unmounted
+  } else {
+    fail_connection(errno, "reading a request of");
   }
+  return -1;
+}
+
+Answer FuseServer::Impl::answer_to(std::span<const std::byte> bytes, std::span<std::byte> out,
+                                   std::uint64_t& unique) {
   fuse_in_header header{};
-  const auto request = fuse::parse_request(space.first(static_cast<std::size_t>(got)), &header);
-  Answer answer{.error = EIO};
-  if (request) {
-    try {
-      answer = folder.answer(*request, worker.answer->data());
-    } catch (const std::bad_alloc&) {
-      answer = {.error = ENOMEM};
-    }
+  const auto request = fuse::parse_request(bytes, &header);
+  unique = header.unique;
+  if (!request) return {.error = EIO};
+  try {
+    return folder.answer(*request, out);
+  } catch (const std::bad_alloc&) {
+    return {.error = ENOMEM};
   }
-  if (!answer.silent) send(header.unique, answer, *worker.answer);
+}
+
+/// False when the connection has ended.
+bool FuseServer::Impl::serve_one(Worker& worker) {
+  const ssize_t got = receive(*worker.request);
+  if (got <= 0) return got == 0;
+  std::uint64_t unique = 0;
+  const Answer answer =
+      answer_to(worker.request->with_head(fuse::kHeadBytes).first(static_cast<std::size_t>(got)),
+                worker.answer->data(), unique);
+  if (!answer.silent) send(unique, answer, *worker.answer);
   return true;
 }
 
@@ -150,6 +182,254 @@ void FuseServer::Impl::serve(Worker& worker) {
   }
 }
 
+Status FuseServer::Impl::run_threads() {
+  std::vector<Worker> workers(std::max(options.threads, 1U));
+  for (const Worker& worker : workers) {
+    if (!worker.request || !worker.answer) return fail(vdisk::faults::kMemory, "no memory for requests");
+  }
+  std::vector<std::jthread> threads;
+  {
+    const SignalsBlocked blocked;
+    for (std::size_t i = 1; i < workers.size(); ++i) {
+      threads.emplace_back([this, &worker = workers[i]] { serve(worker); });
+    }
+  }
+  serve(workers.front());
+  return {};
+}
+
+namespace {
+
+/// One request from its arrival to its answer.
+struct Job : AsyncTransfer {
+  std::unique_ptr<PayloadBuffer> buffer = PayloadBuffer::make();
+  std::size_t bytes = 0;  ///< Of the request, from kHeadBytes before the buffer's data on.
+  std::uint64_t unique = 0;
+  fuse::Transfer transfer;
+  bool is_write = false;
+  class Loop* loop = nullptr;
+  Job* next = nullptr;  ///< In the list that it waits in.
+
+  std::span<std::byte> request() noexcept { return buffer->with_head(fuse::kHeadBytes).first(bytes); }
+};
+
+/// Jobs that nobody works on, first come first served.
+class JobQueue {
+ public:
+  void push(Job& job) VDISK_EXCLUDES(mutex_) {
+    {
+      const MutexLock lock(mutex_);
+      job.next = nullptr;
+      (last_ == nullptr ? first_ : last_->next) = &job;
+      last_ = &job;
+    }
+    changed_.notify_one();
+  }
+  Job* try_pop() VDISK_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    return take();
+  }
+  /// Waits; nothing when the queue was closed and is empty.
+  Job* pop() VDISK_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    while (first_ == nullptr && !closed_) changed_.wait(mutex_);
+    return take();
+  }
+  void close() VDISK_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    closed_ = true;
+    changed_.notify_all();
+  }
+
+ private:
+  Job* take() VDISK_REQUIRES(mutex_) {
+    Job* const job = first_;
+    if (job != nullptr && (first_ = job->next) == nullptr) last_ = nullptr;
+    return job;
+  }
+  Mutex mutex_;
+  std::condition_variable_any changed_;
+  Job* first_ VDISK_GUARDED_BY(mutex_) = nullptr;
+  Job* last_ VDISK_GUARDED_BY(mutex_) = nullptr;
+  bool closed_ VDISK_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace
+
+/// What loops and workers share.
+struct FuseServer::Impl::Shared {
+  std::vector<Job> jobs = std::vector<Job>(kJobs);
+  JobQueue idle;
+  JobQueue to_do;  ///< For the workers.
+  /// Loops that wait for an idle job; whoever gives one back says so.
+  std::atomic<unsigned> starving{0};
+  UniqueFd given_back{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+
+  void give_back(Job& job) noexcept {
+    idle.push(job);
+    if (starving.load() == 0) return;
+    const std::uint64_t one = 1;
+    static_cast<void>(::write(given_back.get(), &one, sizeof one));
+  }
+};
+
+namespace {
+
+/// One thread that reads requests and moves payload through its engine; everything else it hands to the
+/// workers.
+class Loop {
+ public:
+  Loop(FuseServer::Impl& server, FuseServer::Impl::Shared& shared, std::unique_ptr<IoEngine> engine)
+      : server_(server), shared_(shared), engine_(std::move(engine)) {}
+  void run();
+
+ private:
+  unsigned take_requests();
+  bool start(Job& job);
+  void wait();
+  static void ended(AsyncTransfer& transfer, bool moved);
+  bool ending() const noexcept { return server_.ending.load(std::memory_order_relaxed); }
+
+  FuseServer::Impl& server_;
+  FuseServer::Impl::Shared& shared_;
+  const std::unique_ptr<IoEngine> engine_;
+  unsigned under_way_ = 0;
+  Job* ready_ = nullptr;  ///< Idle, for the next request.
+};
+
+void Loop::run() {
+  for (;;) {
+    unsigned did = take_requests();
+    engine_->submit();
+    did += engine_->drive();
+    if (ending() && under_way_ == 0) break;
+    if (did == 0) wait();
+  }
+  if (ready_ != nullptr) shared_.give_back(*ready_);
+}
+
+unsigned Loop::take_requests() {
+  unsigned taken = 0;
+  while (taken < kMostTaken && !ending()) {
+    if (ready_ == nullptr) ready_ = shared_.idle.try_pop();
+    if (ready_ == nullptr) break;
+    const ssize_t got = server_.receive(*ready_->buffer);
+    if (got <= 0) break;
+    Job& job = *std::exchange(ready_, nullptr);
+    job.bytes = static_cast<std::size_t>(got);
+    ++taken;
+    if (!start(job)) shared_.to_do.push(job);
+  }
+  return taken;
+}
+
+/// False when the request is not one that payload alone answers.
+bool Loop::start(Job& job) {
+  const auto request = fuse::parse_request(job.request());
+  if (!request || (request->header.opcode != FUSE_READ && request->header.opcode != FUSE_WRITE)) return false;
+  job.is_write = request->header.opcode == FUSE_WRITE;
+  const auto transfer =
+      job.is_write ? server_.folder.write_transfer(*request) : server_.folder.read_transfer(*request);
+  if (!transfer) return false;
+  job.transfer = *transfer;
+  job.unique = request->header.unique;
+  job.loop = this;
+  job.done = ended;
+  fuse::PlainFile& file = *transfer->file;
+  const DiskRange range = file.on_disk(transfer->at, transfer->length);
+  const std::span<std::byte> payload = job.buffer->data().first(transfer->length);
+  if (!job.is_write) {
+    if (!start_read(file.disk(), *engine_, range.at, payload, job)) return false;
+  } else {
+    if (!file.whole_sectors(transfer->at, transfer->length) || !file.gate().try_enter_whole()) return false;
+    if (!start_write(file.disk(), *engine_, range.at, payload, job)) {
+      file.gate().leave_whole();
+      return false;
+    }
+  }
+  ++under_way_;
+  return true;
+}
+
+void Loop::ended(AsyncTransfer& transfer, bool moved) {
+  Job& job = static_cast<Job&>(transfer);
+  Loop& loop = *job.loop;
+  --loop.under_way_;
+  if (job.is_write) {
+    job.transfer.file->gate().leave_whole();
+    loop.server_.folder.note_change(*job.transfer.file, job.transfer.at, job.transfer.length);
+  }
+  if (!moved) return loop.shared_.to_do.push(job);
+  Answer answer{.bytes = job.transfer.length};
+  if (job.is_write) {
+    fuse_write_out out{};
+    out.size = static_cast<std::uint32_t>(job.transfer.length);
+    std::memcpy(job.buffer->data().data(), &out, sizeof out);
+    answer.bytes = sizeof out;
+  }
+  loop.server_.send(job.unique, answer, *job.buffer);
+  loop.shared_.give_back(job);
+}
+
+void Loop::wait() {
+  const bool starving = ready_ == nullptr;
+  if (starving) {
+    shared_.starving.fetch_add(1);
+    ready_ = shared_.idle.try_pop();  // given back before anyone knew
+  }
+  // A negative descriptor is left out.
+  pollfd waits[4] = {{ready_ != nullptr && !ending() ? server_.device : -1, POLLIN, 0},
+                     {ending() ? -1 : server_.stopped.get(), POLLIN, 0},
+                     {engine_->event_fd(), POLLIN, 0},
+                     {ready_ == nullptr ? shared_.given_back.get() : -1, POLLIN, 0}};
+  if (::poll(waits, 4, -1) < 0 && errno != EINTR) server_.fail_connection(errno, "waiting for");
+  if (starving) shared_.starving.fetch_sub(1);
+  if (waits[3].revents != 0) {
+    std::uint64_t count = 0;
+    static_cast<void>(::read(shared_.given_back.get(), &count, sizeof count));
+  }
+}
+
+}  // namespace
+
+Status FuseServer::Impl::run_loops(std::vector<std::unique_ptr<IoEngine>> engines) {
+  Shared shared;
+  for (Job& job : shared.jobs) {
+    if (!job.buffer) return fail(vdisk::faults::kMemory, "no memory for requests");
+    shared.idle.push(job);
+  }
+  std::vector<std::unique_ptr<PayloadBuffer>> answers;
+  for (unsigned i = 0; i < std::max(options.threads, 1U); ++i) {
+    answers.push_back(PayloadBuffer::make());
+    if (!answers.back()) return fail(vdisk::faults::kMemory, "no memory for answers");
+  }
+  std::vector<std::jthread> workers;
+  std::vector<std::jthread> loops;
+  {
+    const SignalsBlocked blocked;
+    for (const auto& answer : answers) {
+      workers.emplace_back([this, &shared, &buffer = *answer] { work(shared, buffer); });
+    }
+    for (auto& engine : engines) {
+      loops.emplace_back([this, &shared, own = std::move(engine)]() mutable {
+        Loop(*this, shared, std::move(own)).run();
+      });
+    }
+  }
+  loops.clear();  // they may leave something to the workers
+  shared.to_do.close();
+  return {};
+}
+
+void FuseServer::Impl::work(Shared& shared, PayloadBuffer& buffer) {
+  while (Job* job = shared.to_do.pop()) {
+    std::uint64_t unique = 0;
+    const Answer answer = answer_to(job->request(), buffer.data(), unique);
+    if (!answer.silent) send(unique, answer, buffer);
+    shared.give_back(*job);
+  }
+}
+
 FuseServer::FuseServer(int device, std::vector<ServedFile> files, FuseServerOptions options)
     : impl_(std::make_unique<Impl>(device, std::move(files), std::move(options))) {}
 FuseServer::~FuseServer() = default;
@@ -159,19 +439,18 @@ void FuseServer::stop() noexcept { impl_->end(); }
 Status FuseServer::run() {
   return guarded([&]() -> Status {
     if (impl_->options.resume) VDISK_TRY(impl_->ask_to_resend());
-    std::vector<Impl::Worker> workers(std::max(impl_->options.threads, 1U));
-    for (const Impl::Worker& worker : workers) {
-      if (!worker.request || !worker.answer) return fail(vdisk::faults::kMemory, "no memory for requests");
-    }
-    std::vector<std::jthread> threads;
-    {
-      const SignalsBlocked blocked;
-      for (std::size_t i = 1; i < workers.size(); ++i) {
-        threads.emplace_back([this, &worker = workers[i]] { impl_->serve(worker); });
+    std::vector<std::unique_ptr<IoEngine>> engines;
+    if (impl_->options.io_uring && impl_->folder.can_transfer()) {
+      while (engines.size() < std::max(impl_->options.loops, 1U)) {
+        engines.push_back(IoEngine::make(kEngineDepth));
+        if (!engines.back()) break;
       }
     }
-    impl_->serve(workers.front());
-    threads.clear();
+    if (!engines.empty() && engines.back()) {
+      VDISK_TRY(impl_->run_loops(std::move(engines)));
+    } else {
+      VDISK_TRY(impl_->run_threads());
+    }
     const MutexLock lock(impl_->mutex);
     if (impl_->failure) return std::unexpected(*impl_->failure);
     return {};

@@ -27,8 +27,12 @@ struct ServedFile {
 };
 
 struct FuseServerOptions {
-  /// Threads that answer requests.
+  /// Threads that answer requests, one at a time each.
   unsigned threads = 8;
+  /// Threads before them that read requests and move payload through io_uring, many at a time: where all
+  /// disks were opened with `direct_io` and the kernel allows it.
+  unsigned loops = 2;
+  bool io_uring = true;
   /// True: another server of the same connection was killed; the kernel is asked to send again what it did
   /// not answer. False: the connection is new.
   bool resume = false;
@@ -54,8 +58,9 @@ class FuseServer {
   /// Makes run() return. Async-signal-safe.
   void stop() noexcept;
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

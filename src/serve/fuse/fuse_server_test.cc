@@ -48,6 +48,8 @@ struct Kind {
   DiskType type;
   std::uint32_t sector_bytes;
   bool with_parent;
+  bool direct;
+  bool io_uring = true;
 };
 
 class FuseServerTest : public ::testing::TestWithParam<Kind> {
@@ -73,7 +75,8 @@ class FuseServerTest : public ::testing::TestWithParam<Kind> {
       options.parent = base;
     }
     path_ = folder_.path("disk" + extension);
-    disk_.emplace(make_disk(path_, options));
+    disk_.emplace(make_disk(path_, options, kind.direct));
+    how_.io_uring = kind.io_uring;
   }
 
   void change(int fd, std::uint64_t at, std::span<const std::byte> from) {
@@ -90,12 +93,13 @@ class FuseServerTest : public ::testing::TestWithParam<Kind> {
   std::string path_;
   std::vector<std::byte> model_;
   std::optional<Disk> disk_;
+  FuseServerOptions how_;
 };
 
 TEST_P(FuseServerTest, ShowsWhatWasWrittenAtAnyOffsetAndLength) {
   std::mt19937 random(7);
   {
-    ServedForTest served(*disk_);
+    ServedForTest served(*disk_, {}, false, how_);
     const UniqueFd file = served.open(O_RDWR);
     ASSERT_TRUE(file) << errno_text(errno);
     for (int i = 0; i < 60; ++i) {
@@ -132,7 +136,7 @@ TEST_P(FuseServerTest, ShowsWhatWasWrittenAtAnyOffsetAndLength) {
 }
 
 TEST_P(FuseServerTest, DirectIoBypassesTheCache) {
-  ServedForTest served(*disk_);
+  ServedForTest served(*disk_, {}, false, how_);
   const UniqueFd file = served.open(O_RDWR | O_DIRECT);
   ASSERT_TRUE(file) << errno_text(errno);
   constexpr std::size_t kBytes = 3 * kMiB;
@@ -147,13 +151,19 @@ TEST_P(FuseServerTest, DirectIoBypassesTheCache) {
 }
 
 constexpr Kind kKinds[] = {
-    {"vhdx", FormatId::kVhdx, DiskType::kDynamic, 512, false},
-    {"vhdx_4k", FormatId::kVhdx, DiskType::kDynamic, 4096, false},
-    {"vhdx_fixed", FormatId::kVhdx, DiskType::kFixed, 512, false},
-    {"vhdx_child", FormatId::kVhdx, DiskType::kDifferencing, 512, true},
-    {"vhd", FormatId::kVhd, DiskType::kDynamic, 512, false},
-    {"vhd_fixed", FormatId::kVhd, DiskType::kFixed, 512, false},
-    {"vhd_child", FormatId::kVhd, DiskType::kDifferencing, 512, true},
+    {"vhdx", FormatId::kVhdx, DiskType::kDynamic, 512, false, false},
+    {"vhdx_4k", FormatId::kVhdx, DiskType::kDynamic, 4096, false, false},
+    {"vhdx_fixed", FormatId::kVhdx, DiskType::kFixed, 512, false, false},
+    {"vhdx_child", FormatId::kVhdx, DiskType::kDifferencing, 512, true, false},
+    {"vhd", FormatId::kVhd, DiskType::kDynamic, 512, false, false},
+    {"vhd_fixed", FormatId::kVhd, DiskType::kFixed, 512, false, false},
+    {"vhd_child", FormatId::kVhd, DiskType::kDifferencing, 512, true, false},
+    {"vhdx_direct", FormatId::kVhdx, DiskType::kDynamic, 512, false, true},
+    {"vhdx_4k_direct", FormatId::kVhdx, DiskType::kDynamic, 4096, false, true},
+    {"vhdx_child_direct", FormatId::kVhdx, DiskType::kDifferencing, 512, true, true},
+    {"vhd_direct", FormatId::kVhd, DiskType::kDynamic, 512, false, true},
+    {"vhd_child_direct", FormatId::kVhd, DiskType::kDifferencing, 512, true, true},
+    {"vhdx_direct_without_io_uring", FormatId::kVhdx, DiskType::kDynamic, 512, false, true, false},
 };
 INSTANTIATE_TEST_SUITE_P(Formats, FuseServerTest, ::testing::ValuesIn(kKinds),
                          [](const auto& kind) { return std::string(kind.param.name); });

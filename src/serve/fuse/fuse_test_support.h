@@ -35,11 +35,12 @@ inline std::string no_hidden_mounts() {
     if (!why.empty()) GTEST_SKIP() << why;      \
   } while (false)
 
-inline Disk make_disk(const std::string& path, const CreateOptions& create_options, bool writable = true) {
+inline Disk make_disk(const std::string& path, const CreateOptions& create_options, bool direct = false) {
   const Status made = create(path, create_options);
   EXPECT_TRUE(made) << (made ? "" : made.error().message());
   OpenOptions options;
-  options.writable = writable;
+  options.writable = true;
+  options.direct_io = direct;
   auto disk = Disk::open(path, options);
   EXPECT_TRUE(disk) << (disk ? "" : disk.error().message());
   return *std::move(disk);
@@ -57,14 +58,15 @@ inline CreateOptions dynamic_disk(FormatId format, std::uint64_t bytes, std::uin
 /// One disk as `disk.raw`, and more files on demand. Unmounts and ends the server at its end.
 class ServedForTest {
  public:
-  explicit ServedForTest(const Disk& disk, std::vector<ServedFile> more = {}, bool read_only = false) {
+  explicit ServedForTest(const Disk& disk, std::vector<ServedFile> more = {}, bool read_only = false,
+                         const FuseServerOptions& how = {}) {
     std::vector<ServedFile> files = {
         {"disk.raw", &disk, {{}, disk.geometry().virtual_size_bytes}, read_only}};
     files.insert(files.end(), more.begin(), more.end());
     auto connection = connect_hidden(read_only);
     EXPECT_TRUE(connection) << (connection ? "" : connection.error().message());
     connection_ = *std::move(connection);
-    server_.emplace(connection_.device.get(), std::move(files), FuseServerOptions{});
+    server_.emplace(connection_.device.get(), std::move(files), how);
     thread_ = std::thread([this] { result_ = server_->run(); });
   }
   ~ServedForTest() {

@@ -59,7 +59,9 @@ class AsNobody {
  public:
   AsNobody() : changed_(::setresuid(kNobody, kNobody, 0) == 0) {}
   ~AsNobody() {
-    if (changed_) EXPECT_EQ(::setresuid(0, 0, 0), 0);
+    if (changed_) {
+      EXPECT_EQ(::setresuid(0, 0, 0), 0);
+    }
   }
   AsNobody(const AsNobody&) = delete;
   AsNobody& operator=(const AsNobody&) = delete;

@@ -15,8 +15,8 @@
 #include <string>
 
 #include "base/mutex.h"
+#include "base/sector_gate.h"
 #include "serve/fuse/fuse_server.h"
-#include "serve/sector_gate.h"
 
 namespace vdisk::serve::fuse {
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Disks take whole sectors. Who writes a part of one reads the sector, changes it and writes it back;
+// Storage that takes whole sectors alone: disks, and files that bypass the page cache. Who writes a part of one reads the sector, changes it and writes it back;
 // whatever others write to it meanwhile would be lost, so nobody may.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 #include "base/mutex.h"
 
-namespace vdisk::serve {
+namespace vdisk {
 
 /// Lets writes of whole sectors go on side by side, and keeps all of them away while a part of a sector is
 /// changed. A change that waits comes before writes that come after it: a stream of writes cannot keep it
@@ -53,4 +53,4 @@ class SectorGate {
   bool busy_ VDISK_GUARDED_BY(mutex_) = false;        ///< One of them is inside.
 };
 
-}  // namespace vdisk::serve
+}  // namespace vdisk
