@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capi/open_handle.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
 #include <map>
 #include <utility>
 
 #include "capi/attachment_service.h"
 #include "capi/faults.h"
+#include "io/faults.h"
 
 namespace vdisk::capi {
 
@@ -62,11 +66,13 @@ Status OpenHandle::look(const std::function<Status(const Disk&)>& use) const {
       if (disk_) return use(*disk_);
     }
     if (VDISK_TRY(attachment())) {
+      VDISK_TRY(check_same_file());
       const Disk beside = VDISK_TRY(Disk::open(path, beside_the_server(options)));
       return use(beside);
     }
     const WriterLock lock(gate_);
-    VDISK_TRY(take_back());
+    // Another thread may have attached it since it was looked for.
+    if (!VDISK_TRY(attachment())) VDISK_TRY(take_back());
   }
 }
 
@@ -82,8 +88,18 @@ Result<bool> OpenHandle::attached() const {
   return VDISK_TRY(attachment()).has_value();
 }
 
+Status OpenHandle::check_same_file() const {
+  struct stat now{};
+  if (::stat(path.c_str(), &now) != 0)
+    return fail_errno(io::faults::fault_for_errno(errno), errno, "looking for {} again", path);
+  if (FileIdentity{.device = now.st_dev, .inode = now.st_ino} == identity) return {};
+  return fail(faults::kFileReplaced, "{}: is another file than the one that this handle was opened on", path);
+}
+
 Status OpenHandle::take_back() const {
-  if (!disk_) disk_.emplace(VDISK_TRY(Disk::open(path, options)));
+  if (disk_) return {};
+  VDISK_TRY(check_same_file());
+  disk_.emplace(VDISK_TRY(Disk::open(path, options)));
   return {};
 }
 
@@ -99,6 +115,7 @@ Status OpenHandle::attach(const AttachOptions& how) const {
   const WriterLock lock(gate_);
   VDISK_TRY(check_not_attached());
   VDISK_TRY(take_back());
+  VDISK_TRY(check_same_file());
   VDISK_TRY(disk_->close());
   disk_.reset();
   auto lasting = attachment_service().attach(path, how);

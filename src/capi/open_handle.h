@@ -70,6 +70,8 @@ class OpenHandle final : public HandleObject {
   Status use_raw(const std::function<Status(const Disk&, const RawAttachment&)>& use) const;
 
  private:
+  /// Attaching and coming back go by the path, which must still mean the same file.
+  Status check_same_file() const;
   Status take_back() const VDISK_REQUIRES(gate_);
   Status check_not_attached() const VDISK_REQUIRES(gate_);
 

@@ -390,6 +390,35 @@ static void the_image_is_taken_back(void) {
   CHECK(fake_count() == 0);
 }
 
+/* The handle comes back by the path: not to another file of that name. */
+static void rename_image(const char* from, const char* to) {
+  char old_path[4096], new_path[4096];
+  snprintf(old_path, sizeof old_path, "%s/%s", image_folder, from);
+  snprintf(new_path, sizeof new_path, "%s/%s", image_folder, to);
+  CHECK(rename(old_path, new_path) == 0);
+}
+
+static void the_file_is_replaced(void) {
+  HANDLE handle = opened("fixed.vhd", v2);
+  GET_VIRTUAL_DISK_INFO info;
+  CHECK_CODE(attach(handle, 0), 0);
+  rename_image("fixed.vhd", "moved.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), ERROR_FILE_NOT_FOUND);
+  rename_image("secret.vhd", "fixed.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), ERROR_FILE_INVALID);
+  CHECK_CODE(detach(handle), 0);
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), ERROR_FILE_INVALID);
+  CHECK_CODE(attach(handle, 0), ERROR_FILE_INVALID);
+  rename_image("fixed.vhd", "secret.vhd");
+  rename_image("moved.vhd", "fixed.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), 0);
+  rename_image("fixed.vhd", "moved.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), 0); /* held again */
+  CHECK_CODE(attach(handle, 0), ERROR_FILE_NOT_FOUND);
+  rename_image("moved.vhd", "fixed.vhd");
+  close_handle(handle);
+}
+
 /* ---- Paths (3.5, 3.6) ---------------------------------------------------------------------------------- */
 
 static void physical_path(void) {
@@ -618,6 +647,7 @@ int main(int argc, char** argv) {
   the_disk_goes_with_the_last_handle();
   information_while_attached();
   the_image_is_taken_back();
+  the_file_is_replaced();
   physical_path();
   all_attached_paths();
   dependency_arguments();
