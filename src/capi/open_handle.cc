@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "capi/attachment_service.h"
@@ -158,6 +160,12 @@ Status OpenHandle::use_raw(const std::function<Status(const Disk&, const RawAtta
               "{}: this handle reads and writes only while it is attached with "
               "ATTACH_VIRTUAL_DISK_FLAG_NO_LOCAL_HOST; otherwise use the block device",
               path);
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const auto whole = std::filesystem::absolute(path, error);
+  return error ? path : whole.lexically_normal().string();
 }
 
 Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle) {

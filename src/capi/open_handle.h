@@ -36,7 +36,7 @@ struct RawAttachment {
 /// takes the image back. Thread rule: any thread.
 class OpenHandle final : public HandleObject {
  public:
-  std::string path;  ///< The image, as a path here.
+  std::string path;  ///< The image, absolute: it is opened again and again, wherever the process goes.
   FormatId format = FormatId::kVhd;
   FileIdentity identity;  ///< Of the image file: what finds its attachment.
   Access access;
@@ -81,6 +81,8 @@ class OpenHandle final : public HandleObject {
   /// An attachment of this process that ends with the last handle to the image.
   mutable std::shared_ptr<void> lasting_ VDISK_GUARDED_BY(gate_);
 };
+
+std::string absolute_path(const std::string& path);
 
 /// The virtual disk behind `handle`, or the error capi.handle (6).
 Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle);

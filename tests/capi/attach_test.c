@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* AttachVirtualDisk, DetachVirtualDisk and the calls about attached disks as tables (virtdisk-api.md 2, 3.3
  * to 3.7), over attachments without devices. argv[1] is the folder that make_images filled. */
+#include <unistd.h>
+
 #include "calls.h"
 #include "check.h"
 #include "fake_attachments.h"
@@ -419,6 +421,23 @@ static void the_file_is_replaced(void) {
   close_handle(handle);
 }
 
+/* A relative path means the file of the open, wherever the process goes. */
+static void the_process_moves(void) {
+  char here[4096];
+  VIRTUAL_STORAGE_TYPE type = storage_type(VIRTUAL_STORAGE_TYPE_DEVICE_VHD);
+  HANDLE handle = NULL;
+  CHECK(getcwd(here, sizeof here) != NULL && chdir(image_folder) == 0);
+  CHECK_CODE(OpenVirtualDisk(&type, L"fixed.vhd", VIRTUAL_DISK_ACCESS_ALL, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL,
+                             &handle),
+             0);
+  CHECK(chdir("/") == 0);
+  CHECK_CODE(attach(handle, 0), 0);
+  CHECK(is_loaded(handle));
+  CHECK_CODE(detach(handle), 0);
+  close_handle(handle);
+  CHECK(chdir(here) == 0);
+}
+
 /* ---- Paths (3.5, 3.6) ---------------------------------------------------------------------------------- */
 
 static void physical_path(void) {
@@ -648,6 +667,7 @@ int main(int argc, char** argv) {
   information_while_attached();
   the_image_is_taken_back();
   the_file_is_replaced();
+  the_process_moves();
   physical_path();
   all_attached_paths();
   dependency_arguments();
