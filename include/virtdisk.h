@@ -392,6 +392,7 @@ DEFINE_ENUM_FLAG_OPERATORS(DETACH_VIRTUAL_DISK_FLAG)
  * elsewhere ERROR_NOT_SUPPORTED (50): an ISO without READ_ONLY or with NO_LOCAL_HOST; NO_LOCAL_HOST with
  *       PERMANENT_LIFETIME; this host cannot make the device
  *   ERROR_VHD_INVALID_STATE: opened with BLANK_FILE, or a differencing disk without its parents
+ *   ERROR_FILE_INVALID (1006): the path of the image names another file by now
  *
  * Source: 2 (sharing, lifetime), 3.3. */
 VIRTDISK_API DWORD WINAPI AttachVirtualDisk(_In_ HANDLE VirtualDiskHandle,

@@ -118,7 +118,7 @@ Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& m
   object->access = members.version == 1
                        ? access_of_version_1(request.access_mask, OPEN_VIRTUAL_DISK_RW_DEPTH_DEFAULT)
                        : access_of_version_2(false, false);
-  object->path = path;
+  object->path = absolute_path(path);
   object->open_flags = members.open_flags;
   object->options.format = made.format;
   object->options.writable = object->access.writable;

@@ -110,6 +110,8 @@ inline constexpr Fault kAttachNoParents{"capi.attach.no_parents", win32::kVhdInv
                                         "A differencing disk without its parents cannot be attached."};
 inline constexpr Fault kAttachedAlready{"capi.attached_already", win32::kSharingViolation,
                                         "The disk is attached already."};
+inline constexpr Fault kFileReplaced{"capi.file_replaced", win32::kFileInvalid,
+                                     "The file at the handle's path is no longer the one that was opened."};
 inline constexpr Fault kNotAttached{"capi.not_attached", win32::kNotFound, "The disk is not attached."};
 inline constexpr Fault kNoDevice{"capi.no_device", win32::kDevNotExist,
                                  "The disk is not attached as a device of this host."};
@@ -179,6 +181,7 @@ inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kAttachRawPermanent,
                                          &kAttachNoParents,
                                          &kAttachedAlready,
+                                         &kFileReplaced,
                                          &kNotAttached,
                                          &kNoDevice,
                                          &kPathArguments,

@@ -128,7 +128,7 @@ Result<HANDLE> open_virtual_disk(const OpenRequest& request) {
   auto object = std::make_shared<OpenHandle>();
   object->access = access;
   object->open_flags = request.flags;
-  object->path = VDISK_TRY(host_path(*text, ParentSearch::from_environment()));
+  object->path = absolute_path(VDISK_TRY(host_path(*text, ParentSearch::from_environment())));
   const std::unique_ptr<File> file =
       VDISK_TRY(open_posix_file(object->path, {.writable = false, .lock = false, .trace = {}}));
   VDISK_TRY(check_host_rules(object->path, request.flags, contract));

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "capi/open_handle.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "capi/attachment_service.h"
 #include "capi/faults.h"
+#include "io/faults.h"
 
 namespace vdisk::capi {
 
@@ -62,11 +68,13 @@ Status OpenHandle::look(const std::function<Status(const Disk&)>& use) const {
       if (disk_) return use(*disk_);
     }
     if (VDISK_TRY(attachment())) {
+      VDISK_TRY(check_same_file());
       const Disk beside = VDISK_TRY(Disk::open(path, beside_the_server(options)));
       return use(beside);
     }
     const WriterLock lock(gate_);
-    VDISK_TRY(take_back());
+    // Another thread may have attached it since it was looked for.
+    if (!VDISK_TRY(attachment())) VDISK_TRY(take_back());
   }
 }
 
@@ -82,8 +90,18 @@ Result<bool> OpenHandle::attached() const {
   return VDISK_TRY(attachment()).has_value();
 }
 
+Status OpenHandle::check_same_file() const {
+  struct stat now{};
+  if (::stat(path.c_str(), &now) != 0)
+    return fail_errno(io::faults::fault_for_errno(errno), errno, "looking for {} again", path);
+  if (FileIdentity{.device = now.st_dev, .inode = now.st_ino} == identity) return {};
+  return fail(faults::kFileReplaced, "{}: is another file than the one that this handle was opened on", path);
+}
+
 Status OpenHandle::take_back() const {
-  if (!disk_) disk_.emplace(VDISK_TRY(Disk::open(path, options)));
+  if (disk_) return {};
+  VDISK_TRY(check_same_file());
+  disk_.emplace(VDISK_TRY(Disk::open(path, options)));
   return {};
 }
 
@@ -99,6 +117,7 @@ Status OpenHandle::attach(const AttachOptions& how) const {
   const WriterLock lock(gate_);
   VDISK_TRY(check_not_attached());
   VDISK_TRY(take_back());
+  VDISK_TRY(check_same_file());
   VDISK_TRY(disk_->close());
   disk_.reset();
   auto lasting = attachment_service().attach(path, how);
@@ -141,6 +160,12 @@ Status OpenHandle::use_raw(const std::function<Status(const Disk&, const RawAtta
               "{}: this handle reads and writes only while it is attached with "
               "ATTACH_VIRTUAL_DISK_FLAG_NO_LOCAL_HOST; otherwise use the block device",
               path);
+}
+
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const auto whole = std::filesystem::absolute(path, error);
+  return error ? path : whole.lexically_normal().string();
 }
 
 Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle) {

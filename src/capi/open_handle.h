@@ -36,7 +36,7 @@ struct RawAttachment {
 /// takes the image back. Thread rule: any thread.
 class OpenHandle final : public HandleObject {
  public:
-  std::string path;  ///< The image, as a path here.
+  std::string path;  ///< The image, absolute: it is opened again and again, wherever the process goes.
   FormatId format = FormatId::kVhd;
   FileIdentity identity;  ///< Of the image file: what finds its attachment.
   Access access;
@@ -70,6 +70,8 @@ class OpenHandle final : public HandleObject {
   Status use_raw(const std::function<Status(const Disk&, const RawAttachment&)>& use) const;
 
  private:
+  /// Attaching and coming back go by the path, which must still mean the same file.
+  Status check_same_file() const;
   Status take_back() const VDISK_REQUIRES(gate_);
   Status check_not_attached() const VDISK_REQUIRES(gate_);
 
@@ -79,6 +81,8 @@ class OpenHandle final : public HandleObject {
   /// An attachment of this process that ends with the last handle to the image.
   mutable std::shared_ptr<void> lasting_ VDISK_GUARDED_BY(gate_);
 };
+
+std::string absolute_path(const std::string& path);
 
 /// The virtual disk behind `handle`, or the error capi.handle (6).
 Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle);

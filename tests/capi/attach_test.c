@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /* AttachVirtualDisk, DetachVirtualDisk and the calls about attached disks as tables (virtdisk-api.md 2, 3.3
  * to 3.7), over attachments without devices. argv[1] is the folder that make_images filled. */
+#include <unistd.h>
+
 #include "calls.h"
 #include "check.h"
 #include "fake_attachments.h"
@@ -390,6 +392,52 @@ static void the_image_is_taken_back(void) {
   CHECK(fake_count() == 0);
 }
 
+/* The handle comes back by the path: not to another file of that name. */
+static void rename_image(const char* from, const char* to) {
+  char old_path[4096], new_path[4096];
+  snprintf(old_path, sizeof old_path, "%s/%s", image_folder, from);
+  snprintf(new_path, sizeof new_path, "%s/%s", image_folder, to);
+  CHECK(rename(old_path, new_path) == 0);
+}
+
+static void the_file_is_replaced(void) {
+  HANDLE handle = opened("fixed.vhd", v2);
+  GET_VIRTUAL_DISK_INFO info;
+  CHECK_CODE(attach(handle, 0), 0);
+  rename_image("fixed.vhd", "moved.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), ERROR_FILE_NOT_FOUND);
+  rename_image("secret.vhd", "fixed.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), ERROR_FILE_INVALID);
+  CHECK_CODE(detach(handle), 0);
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), ERROR_FILE_INVALID);
+  CHECK_CODE(attach(handle, 0), ERROR_FILE_INVALID);
+  rename_image("fixed.vhd", "secret.vhd");
+  rename_image("moved.vhd", "fixed.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), 0);
+  rename_image("fixed.vhd", "moved.vhd");
+  CHECK_CODE(query(handle, GET_VIRTUAL_DISK_INFO_SIZE, &info), 0); /* held again */
+  CHECK_CODE(attach(handle, 0), ERROR_FILE_NOT_FOUND);
+  rename_image("moved.vhd", "fixed.vhd");
+  close_handle(handle);
+}
+
+/* A relative path means the file of the open, wherever the process goes. */
+static void the_process_moves(void) {
+  char here[4096];
+  VIRTUAL_STORAGE_TYPE type = storage_type(VIRTUAL_STORAGE_TYPE_DEVICE_VHD);
+  HANDLE handle = NULL;
+  CHECK(getcwd(here, sizeof here) != NULL && chdir(image_folder) == 0);
+  CHECK_CODE(OpenVirtualDisk(&type, L"fixed.vhd", VIRTUAL_DISK_ACCESS_ALL, OPEN_VIRTUAL_DISK_FLAG_NONE, NULL,
+                             &handle),
+             0);
+  CHECK(chdir("/") == 0);
+  CHECK_CODE(attach(handle, 0), 0);
+  CHECK(is_loaded(handle));
+  CHECK_CODE(detach(handle), 0);
+  close_handle(handle);
+  CHECK(chdir(here) == 0);
+}
+
 /* ---- Paths (3.5, 3.6) ---------------------------------------------------------------------------------- */
 
 static void physical_path(void) {
@@ -618,6 +666,8 @@ int main(int argc, char** argv) {
   the_disk_goes_with_the_last_handle();
   information_while_attached();
   the_image_is_taken_back();
+  the_file_is_replaced();
+  the_process_moves();
   physical_path();
   all_attached_paths();
   dependency_arguments();
