@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "serve/sector_gate.h"
+#include "base/sector_gate.h"
 
 namespace vdisk::serve::nbd {
 
