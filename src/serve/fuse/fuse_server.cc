@@ -411,9 +411,8 @@ Status FuseServer::Impl::run_loops(std::vector<std::unique_ptr<IoEngine>> engine
       workers.emplace_back([this, &shared, &buffer = *answer] { work(shared, buffer); });
     }
     for (auto& engine : engines) {
-      loops.emplace_back([this, &shared, own = std::move(engine)]() mutable {
-        Loop(*this, shared, std::move(own)).run();
-      });
+      loops.emplace_back(
+          [this, &shared, own = std::move(engine)]() mutable { Loop(*this, shared, std::move(own)).run(); });
     }
   }
   loops.clear();  // they may leave something to the workers
