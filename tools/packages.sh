@@ -11,7 +11,7 @@ declare -A VDISK_PACKAGES=(
   # To build and run the tests: the test libraries, other people's tools to compare with, unpackers for the corpus,
   # file systems for the host rules, and what builds and inspects packages.
   [test]="libgtest-dev libgmock-dev librapidcheck-dev qemu-utils libvhdi-utils p7zip-full xz-utils bzip2
-    sharutils ncompress zstd unzip python3 binutils dpkg-dev file fuse3 procps e2fsprogs btrfs-progs xfsprogs util-linux
+    sharutils ncompress zstd unzip python3 binutils dpkg-dev file fuse3 procps fio e2fsprogs btrfs-progs xfsprogs util-linux
     fdisk ntfs-3g mount"
   # The second compiler: thread-safety analysis, sanitizers, fuzzing, lint.
   [clang]="clang-22 libclang-rt-22-dev llvm-22 clang-tidy-22"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Serves an image at a folder as an attachment's server does: bench_fuse_serve IMAGE DIR. Ends with SIGTERM
+// Serves an image at a folder as an attachment's server does: fuse_serve IMAGE DIR. Ends with SIGTERM
 // or umount.
 #include <vdisk/disk.h>
 
@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "serve/fuse/fuse_server.h"
+#include "serve/fuse/memory.h"
 #include "serve/fuse/mount.h"
 
 namespace {
@@ -23,9 +24,10 @@ int fail_with(const vdisk::Error& error) {
 
 int main(int argc, char** argv) {
   if (argc != 3) {
-    std::fputs("usage: bench_fuse_serve IMAGE DIR\n", stderr);
+    std::fputs("usage: fuse_serve IMAGE DIR\n", stderr);
     return 2;
   }
+  vdisk::serve::prepare_for_short_memory();
   vdisk::OpenOptions options;
   options.writable = true;
   options.direct_io = true;
