@@ -16,7 +16,7 @@ declare -A VDISK_PACKAGES=(
   # The second compiler: thread-safety analysis, sanitizers, fuzzing, lint.
   [clang]="clang-22 libclang-rt-22-dev llvm-22 clang-tidy-22"
   # The benchmarks and the tool that they are compared with.
-  [bench]="libbenchmark-dev qemu-utils python3 libnbd-bin"
+  [bench]="libbenchmark-dev qemu-utils python3 libnbd-bin fio util-linux fuse3 nbdkit"
 )
 
 # Prints the packages of the named groups that are not installed, on one line.

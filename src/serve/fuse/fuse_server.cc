@@ -22,6 +22,7 @@
 #include "io/io_engine.h"
 #include "serve/fuse/faults.h"
 #include "serve/fuse/folder.h"
+#include "serve/fuse/memory.h"
 #include "serve/fuse/payload_buffer.h"
 #include "serve/fuse/request.h"
 
@@ -174,6 +175,7 @@ bool FuseServer::Impl::serve_one(Worker& worker) {
 }
 
 void FuseServer::Impl::serve(Worker& worker) {
+  touch_stack();
   for (;;) {
     pollfd waits[2] = {{device, POLLIN, 0}, {stopped.get(), POLLIN, 0}};
     if (::poll(waits, 2, -1) < 0 && errno != EINTR) return fail_connection(errno, "waiting for");
@@ -298,6 +300,7 @@ class Loop {
 };
 
 void Loop::run() {
+  touch_stack();
   for (;;) {
     unsigned did = take_requests();
     engine_->submit();
@@ -411,9 +414,8 @@ Status FuseServer::Impl::run_loops(std::vector<std::unique_ptr<IoEngine>> engine
       workers.emplace_back([this, &shared, &buffer = *answer] { work(shared, buffer); });
     }
     for (auto& engine : engines) {
-      loops.emplace_back([this, &shared, own = std::move(engine)]() mutable {
-        Loop(*this, shared, std::move(own)).run();
-      });
+      loops.emplace_back(
+          [this, &shared, own = std::move(engine)]() mutable { Loop(*this, shared, std::move(own)).run(); });
     }
   }
   loops.clear();  // they may leave something to the workers
@@ -422,6 +424,7 @@ Status FuseServer::Impl::run_loops(std::vector<std::unique_ptr<IoEngine>> engine
 }
 
 void FuseServer::Impl::work(Shared& shared, PayloadBuffer& buffer) {
+  touch_stack();
   while (Job* job = shared.to_do.pop()) {
     std::uint64_t unique = 0;
     const Answer answer = answer_to(job->request(), buffer.data(), unique);

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <random>
+#include <thread>
 
 #include "serve/fuse/fuse_test_support.h"
 
