@@ -29,6 +29,7 @@ constexpr std::uint64_t kMostZeroBytes = kGiB;          // length without payloa
 constexpr std::uint64_t kMostStatusBytes = kGiB;
 constexpr std::uint32_t kMostWriteUnitBytes = 512;  // what the engine's writes are multiples of
 constexpr const char* kAllocation = LIBNBD_CONTEXT_BASE_ALLOCATION;
+constexpr nbd_completion_callback kNoCompletion{};  // requests are waited for
 
 struct CloseHandle {
   const NbdLibrary* library;
@@ -241,7 +242,7 @@ Status NbdFile::read_aligned(std::uint64_t at, std::span<std::byte> into) {
   while (!into.empty()) {
     const std::size_t length = std::min<std::uint64_t>(into.size(), most_bytes_);
     VDISK_TRY(request("reading", at, length, [&](nbd_handle* h) {
-      return library_.pread(h, into.data(), length, at, NBD_NULL_COMPLETION, 0);
+      return library_.pread(h, into.data(), length, at, kNoCompletion, 0);
     }));
     at += length;
     into = into.subspan(length);
@@ -283,7 +284,7 @@ Status NbdFile::write(FileOffset at, std::span<const std::byte> from) {
   while (!from.empty()) {
     const std::size_t length = std::min<std::uint64_t>(from.size(), most_bytes_);
     VDISK_TRY(request("writing", at.bytes, length, [&](nbd_handle* h) {
-      return library_.pwrite(h, from.data(), length, at.bytes, NBD_NULL_COMPLETION, 0);
+      return library_.pwrite(h, from.data(), length, at.bytes, kNoCompletion, 0);
     }));
     at.bytes += length;
     from = from.subspan(length);
@@ -294,7 +295,7 @@ Status NbdFile::write(FileOffset at, std::span<const std::byte> from) {
 Status NbdFile::flush() {
   // A server without flush has nothing that could be lost, or no way to keep it.
   if (!options_.writable || !can_flush_) return {};
-  return request("flushing", 0, 0, [&](nbd_handle* h) { return library_.flush(h, NBD_NULL_COMPLETION, 0); });
+  return request("flushing", 0, 0, [&](nbd_handle* h) { return library_.flush(h, kNoCompletion, 0); });
 }
 
 Status NbdFile::resize(std::uint64_t size_bytes) {
@@ -312,7 +313,7 @@ Status NbdFile::clear(FileOffset at, std::uint64_t length, std::uint32_t flags) 
     const std::uint64_t piece = std::min(length, can_zero_ ? kMostZeroBytes : zeros.size());
     if (can_zero_) {
       VDISK_TRY(request("zeroing", at.bytes, piece, [&](nbd_handle* h) {
-        return library_.zero(h, piece, at.bytes, NBD_NULL_COMPLETION, flags);
+        return library_.zero(h, piece, at.bytes, kNoCompletion, flags);
       }));
     } else {
       VDISK_TRY(write(at, std::span(zeros).first(piece)));
@@ -345,7 +346,7 @@ Result<std::vector<Stretch>> NbdFile::ask_status(std::uint64_t at) {
   const std::uint64_t length = std::min(size_ - at, kMostStatusBytes);
   VDISK_TRY(request("asking for holes in", at, length, [&](nbd_handle* h) {
     const nbd_extent_callback callback{.callback = take_entries, .user_data = &answer, .free = nullptr};
-    return library_.block_status(h, length, at, callback, NBD_NULL_COMPLETION, 0);
+    return library_.block_status(h, length, at, callback, kNoCompletion, 0);
   }));
   if (answer.stretches.empty() || answer.at <= at) return std::vector<Stretch>{{at + length, false}};
   return std::move(answer.stretches);

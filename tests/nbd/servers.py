@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,12 @@ def pattern(size, seed):
     """Bytes that no two seeds share."""
     block = hashlib.shake_256(str(seed).encode()).digest(MIB)
     return (block * (size // MIB + 1))[:size]
+
+
+def mbr(*partitions):
+    """The first sector of a disk with these (first sector, sectors) as partitions. (sfdisk would sync the whole host.)"""
+    rows = b"".join(struct.pack("<8sII", b"\0\0\0\0\x83\0\0\0", *row) for row in partitions)
+    return bytes(446) + rows.ljust(64, b"\0") + b"\x55\xaa"
 
 
 class Case(unittest.TestCase):
