@@ -50,6 +50,7 @@ bool start_read(const Disk& disk, IoEngine& engine, DiskOffset at, std::span<std
 
 /// Starts what Disk::write does. Only over what the leaf holds already, so that nothing but payload changes;
 /// and only once a Disk::write or Disk::write_zeroes has succeeded since the disk was opened.
+/// After a failure that ended writing for good, overwrites still succeed here; the next Disk::flush tells.
 /// **Durability:** as Disk::write.
 bool start_write(const Disk& disk, IoEngine& engine, DiskOffset at, std::span<std::byte> from,
                  AsyncTransfer& transfer);

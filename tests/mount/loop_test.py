@@ -125,7 +125,7 @@ class LoopTest(unittest.TestCase):
             self.skipTest("fio is not installed")
         self.serve("--size", "64M", "--block-size", "1M")
         good("fio", "--name=x", f"--filename={self.loop}", "--rw=randwrite", "--bsrange=512-128k", "--ioengine=io_uring",
-             "--iodepth=32", "--direct=1", "--size=64M", "--verify=crc32c", "--fsync=100")
+             "--iodepth=32", "--direct=1", "--size=64M", "--verify=crc32c", "--fsync=100", cwd=self.folder)
         self.end()
 
     def test_a_server_short_of_memory_goes_on(self):
