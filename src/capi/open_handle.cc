@@ -165,7 +165,7 @@ Status OpenHandle::use_raw(const std::function<Status(const Disk&, const RawAtta
 std::string absolute_path(const std::string& path) {
   std::error_code error;
   const auto whole = std::filesystem::absolute(path, error);
-  return error ? path : whole.lexically_normal().string();
+  return error ? path : whole.string();  // with its "..", which may lie behind a link
 }
 
 Result<std::shared_ptr<const OpenHandle>> open_handle(HANDLE handle) {

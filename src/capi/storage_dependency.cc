@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "capi/attachment_service.h"
@@ -95,7 +97,10 @@ std::vector<ImageFile> files_of(const VirtualDisk& disk) {
 
 // Mount point and the path below it, whose concatenation is the file; as Windows splits it into volume and
 // path.
-void split_path(const std::string& path, Dependency& into) {
+void split_path(const std::string& named, Dependency& into) {
+  std::error_code error;
+  const auto real = std::filesystem::canonical(named, error);
+  const std::string path = error ? named : real.string();
   into.relative_path = path;
   const auto mount = mount_of(path);
   if (!mount) return;
