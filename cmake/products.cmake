@@ -87,7 +87,7 @@ if(NBDKIT_INCLUDE_DIR)
                                                        LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/nbdkit_plugin.map)
   target_link_options(nbdkit_vdisk_plugin PRIVATE LINKER:--version-script=${PROJECT_SOURCE_DIR}/cmake/nbdkit_plugin.map
                       LINKER:--exclude-libs,ALL)
-  target_link_libraries(nbdkit_vdisk_plugin PRIVATE fmt::fmt ${ISAL_LIBRARY} Threads::Threads)
+  target_link_libraries(nbdkit_vdisk_plugin PRIVATE fmt::fmt ${ISAL_LIBRARY} ${URING_LIBRARY} Threads::Threads)
   if(TARGET vdisk)
     add_dependencies(vdisk nbdkit_vdisk_plugin)  # `vdisk serve` finds it beside the tool
   endif()

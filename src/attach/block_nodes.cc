@@ -156,7 +156,10 @@ void add_openers(const std::map<dev_t, std::string>& devices, pid_t except, std:
     if (pid == except) return;
     bool told = false;
     for_each_entry(process / "fd", [&](const fs::path& path) {
-      const auto number = told ? std::nullopt : block_number(path.string());
+      // The link is read before it is followed: what lies behind others' may be a file server that hangs.
+      std::error_code error;
+      if (told || !fs::read_symlink(path, error).native().starts_with("/dev/")) return;
+      const auto number = block_number(path.string());
       const auto found = number ? devices.find(*number) : devices.end();
       if (found == devices.end()) return;
       told = true;

@@ -78,11 +78,12 @@ Status serve(const WorkerTask& task, Fields& ready) {
   // Outlives the disk, which writes to it.
   std::unique_ptr<IntentMemory> intents;
   Disk disk = VDISK_TRY(Disk::open(task.request.path, open));
+  // Before a place that the predecessor freed is emptied for others.
+  outlast_predecessor(disk);
   if (task.intents >= 0) {
     intents = VDISK_TRY(IntentMemory::open(UniqueFd(kIntents)));
     VDISK_TRY(keep_intents(disk, *intents));
   }
-  outlast_predecessor(disk);
   serve::FuseServer server(kDevice,
                            {{.name = task.file_name,
                              .disk = &disk,
