@@ -75,6 +75,7 @@ Status serve(const WorkerTask& task, Fields& ready) {
     if (level == TraceLevel::kWarning) ready.add("warning", text);
   };
   open.lock = LockMode::kNone;
+  open.direct_io = true;
   // Outlives the disk, which writes to it.
   std::unique_ptr<IntentMemory> intents;
   Disk disk = VDISK_TRY(Disk::open(task.request.path, open));

@@ -612,6 +612,40 @@ class Kills(Case):
         self.assert_kept(image)
 
 
+class LittleMemory(Case):
+    """Server and writer share a memory limit that dirty pages fill: the server must not wait for memory that only it can
+    free."""
+
+    def setUp(self):
+        super().setUp()
+        self.group = pathlib.Path(f"/sys/fs/cgroup/memory/vdisk-test-{os.getpid()}")
+        try:
+            self.group.mkdir()
+            (self.group / "memory.limit_in_bytes").write_text(str(160 * MIB))
+        except OSError as error:
+            self.skipTest(f"no memory cgroup (version 1) can be made: {error}")
+
+    def clean_up(self):
+        super().clean_up()
+        with contextlib.suppress(OSError, AttributeError):
+            wait_until(lambda: not (self.group / "cgroup.procs").read_text(), "the group's end")
+            self.group.rmdir()
+
+    def inside(self, *words):
+        script = 'echo $$ > "$0" && exec "$@"'
+        return subprocess.run(["sh", "-c", script, self.group / "cgroup.procs", *map(str, words)], check=True,
+                              capture_output=True, text=True, timeout=120)
+
+    def test_no_deadlock(self):
+        image = self.create("disk.vhdx", "--size", "1G")
+        disk = json.loads(self.inside(VDISK, "attach", image, "--json").stdout)
+        run("mkfs.ext4", "-q", "-F", disk["device"])
+        place = self.mount(disk["device"])
+        self.inside("dd", "if=/dev/zero", f"of={place}/file", "bs=1M", "count=500", "conv=fsync", "status=none")
+        self.umount(place)
+        self.detach(image)
+
+
 class Refusals(Case):
     def test_one_attachment_at_a_time(self):
         image = self.create("disk.vhdx", "--size", "16M")
