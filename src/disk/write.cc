@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "chain/read_plan.h"
 #include "disk/faults.h"
 #include "disk/guarded.h"
 #include "disk/host_path.h"
@@ -65,6 +66,23 @@ Status write_all(Disk::Impl& disk, DiskOffset at, std::span<const std::byte> fro
   });
 }
 
+/// Writes zeros where the disk shows anything else: a device that is zeroed as a whole (mkfs) must not fill
+/// an image.
+Status zero_piece(Disk::Impl& disk, DiskRange piece) {
+  ReadPlan plan;
+  while (piece.length > 0) {
+    const std::uint64_t covered = VDISK_TRY(disk.chain.plan_read(piece, plan));
+    for (const PlannedRun& run : plan) {
+      if (run.source == PlannedRun::Source::kZero) continue;
+      VDISK_TRY(write_runs(disk, {run.at, run.length},
+                           [](File& file, const Run& place) { return file.zero(place.from, place.length); }));
+    }
+    piece.at.bytes += covered;
+    piece.length -= covered;
+  }
+  return {};
+}
+
 Status zero_all(Disk::Impl& disk, DiskRange range, ZeroSpace space) {
   VDISK_TRY(check_range(disk, range));
   if (range.length == 0) return {};
@@ -74,10 +92,7 @@ Status zero_all(Disk::Impl& disk, DiskRange range, ZeroSpace space) {
     const IoGate::Pass pass = disk.chain.leaf().io_gate().enter();
     VDISK_TRY(disk.chain.leaf().discard(range, space == ZeroSpace::kKeep, rest));
   }
-  for (const DiskRange& piece : rest) {
-    VDISK_TRY(
-        write_runs(disk, piece, [](File& file, const Run& run) { return file.zero(run.from, run.length); }));
-  }
+  for (const DiskRange& piece : rest) VDISK_TRY(zero_piece(disk, piece));
   return {};
 }
 

@@ -21,8 +21,9 @@ void* take(std::size_t size) {
   return std::malloc(size == 0 ? 1 : size);
 }
 
-void* counted(void* memory) {
-  if (memory == nullptr) throw std::bad_alloc();
+/// Counts `memory`, if there is any.
+void* noted(void* memory) noexcept {
+  if (memory == nullptr) return nullptr;
   const auto size = static_cast<std::int64_t>(malloc_usable_size(memory));
   const std::int64_t held = held_bytes.fetch_add(size, std::memory_order_relaxed) + size;
   std::int64_t peak = peak_held_bytes.load(std::memory_order_relaxed);
@@ -30,6 +31,11 @@ void* counted(void* memory) {
   }
   allocation_count.fetch_add(1, std::memory_order_relaxed);
   return memory;
+}
+
+void* counted(void* memory) {
+  if (memory == nullptr) throw std::bad_alloc();
+  return noted(memory);
 }
 
 void uncounted(void* memory) noexcept {
@@ -47,6 +53,8 @@ void* aligned(std::size_t size, std::align_val_t alignment) {
 
 void* operator new(std::size_t size) { return counted(take(size)); }
 void* operator new[](std::size_t size) { return counted(take(size)); }
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return noted(take(size)); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return noted(take(size)); }
 void* operator new(std::size_t size, std::align_val_t alignment) { return aligned(size, alignment); }
 void* operator new[](std::size_t size, std::align_val_t alignment) { return aligned(size, alignment); }
 void operator delete(void* memory) noexcept { uncounted(memory); }
