@@ -47,7 +47,11 @@ class MemoryServer {
     ::waitpid(pid_, nullptr, 0);
   }
   bool runs() const { return pid_ > 0; }
-  void signal(int number) const { ::kill(pid_, number); }
+  void signal(int number) const {
+    ::kill(pid_, number);
+    // Its threads stop one after the other: until all have, one may answer.
+    if (number == SIGSTOP) ::waitpid(pid_, nullptr, WUNTRACED);
+  }
   std::string uri() const { return "nbd+unix:///?socket=" + folder_.path("s"); }
 
  private:
