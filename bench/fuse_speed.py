@@ -59,7 +59,7 @@ def measure(build, folder, size, rounds, seconds):
             out.write(block)
         os.fsync(out.fileno())
     run(build / "vdisk", "convert", raw, image, "--source-format", "raw", "--quiet")
-    servers = [subprocess.Popen([build / "bench_fuse_serve", image, ours]),
+    servers = [subprocess.Popen([build / "bench/bench_fuse_serve", image, ours]),
                subprocess.Popen(["nbdfuse", other / "disk", "--command", "nbdkit", "-s", "file", raw])]
     loops = []
     try:
