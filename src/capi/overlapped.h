@@ -7,6 +7,8 @@
 
 #include <virtdisk.h>
 
+#include <cstddef>
+
 namespace vdisk::capi {
 
 /// Notes the end of an operation: its status, as HasOverlappedIoCompleted reads it, and how many bytes it
