@@ -321,7 +321,8 @@ class Serve(servers.Case):
         self.assertEqual(self.error(self.image, "--socket", self.image), "nbd.socket_in_use")
         self.assertEqual(self.error(self.image, "--port", "1", "--address", "localhost"), "nbd.socket_name")
         self.assertEqual(self.error(self.image, "--port", "1", "--address", "192.0.2.1"), "nbd.socket_name")
-        self.assertEqual(self.error(self.image, env={"PATH": str(self.folder)}), "nbd.no_nbdkit")
+        self.assertEqual(self.error(self.image, "--socket", "/sys/s"), "nbd.socket")
+        self.assertEqual(self.error(self.image, env={**os.environ, "PATH": str(self.folder)}), "nbd.no_nbdkit")
         # A tool without a plugin near it. The build's own tool knows where it would be installed.
         lonely = self.folder / "bin" / "vdisk"
         lonely.parent.mkdir()

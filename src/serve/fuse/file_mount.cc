@@ -84,14 +84,18 @@ Status mount_as_files(const std::string& image, const std::string& folder, const
   ClosingReport report(number);
   FuseServerOptions how;
   how.trace = options.open.trace;
-  FuseServer server(connection.device.get(), std::move(files), how);
-  options.ready();
   Status served;
   {
+    FuseServer server(connection.device.get(), std::move(files), how);
+    options.ready();
     const Watch watch(place, options.cancellation, server);
     served = server.run();
   }
   Status closed = disk.close();
+  // Whoever hears of it may open the image: its lock goes first.
+  {
+    const Disk gone = std::move(disk);
+  }
   report.tell(closed ? served : closed);
   VDISK_TRY(std::move(closed));
   return served;
