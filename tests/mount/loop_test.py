@@ -124,7 +124,7 @@ class LoopTest(unittest.TestCase):
         if shutil.which("fio") is None:
             self.skipTest("fio is not installed")
         self.serve("--size", "64M", "--block-size", "1M")
-        good("fio", "--name=x", f"--filename={self.loop}", "--rw=randwrite", "--bsrange=512-128k", "--ioengine=io_uring",
+        good("fio", "--verify_state_save=0", "--name=x", f"--filename={self.loop}", "--rw=randwrite", "--bsrange=512-128k", "--ioengine=io_uring",
              "--iodepth=32", "--direct=1", "--size=64M", "--verify=crc32c", "--fsync=100", cwd=self.folder)
         self.end()
 
