@@ -119,9 +119,14 @@ void add_mounts(const std::map<dev_t, std::string>& devices, std::vector<std::st
   std::ifstream file("/proc/self/mountinfo");
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);
-    std::string id, parent, number, root, place;
+    std::string id, parent, number, root, place, word, type, source;
     words >> id >> parent >> number >> root >> place;
-    const auto device = parse_device_number(number);
+    while (words >> word && word != "-") {
+    }
+    words >> type >> source;
+    auto device = parse_device_number(number);
+    // btrfs and its like have device numbers of their own; their mount names the device.
+    if (device && !devices.contains(*device) && source.starts_with("/dev/")) device = block_number(source);
     const auto found = device ? devices.find(*device) : devices.end();
     if (found != devices.end())
       users.push_back(fmt::format("{} is mounted on {}", found->second, unescape_mount_point(place)));

@@ -290,6 +290,8 @@ class FileSystems(Case):
         for path in named:
             self.assertEqual(hashlib.md5(path.read_bytes()).hexdigest(), path.stem.lower())
         (place / "written").write_bytes(b"by vdisk" * 100_000)
+        # Mounted under a device number of btrfs' own; the user is named all the same.
+        self.assertIn(f"{device} is mounted on {place}", self.refused(170, "detach", image)["message"])
         self.umount(place)
         self.detach(image)
         self.assert_clean(image)
