@@ -24,7 +24,8 @@ target_include_directories(vdisk_engine PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJE
 target_link_libraries(vdisk_engine PUBLIC vdisk_flags fmt::fmt ${ISAL_LIBRARY} ${URING_LIBRARY} Threads::Threads)
 
 # The process behind each attachment. Attachment::attach looks for it beside the program, then where it is installed.
-add_executable(vdisk_server ${PROJECT_SOURCE_DIR}/src/attach/server/main.cc ${PROJECT_SOURCE_DIR}/src/attach/server/keeper.cc)
+file(GLOB server_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/attach/server/*.cc)
+add_executable(vdisk_server ${server_sources})
 set_target_properties(vdisk_server PROPERTIES OUTPUT_NAME vdisk-server)
 target_link_libraries(vdisk_server PRIVATE vdisk_engine)
 set_source_files_properties(${PROJECT_SOURCE_DIR}/src/attach/server_program.cc PROPERTIES COMPILE_DEFINITIONS

@@ -5,7 +5,7 @@ _vdisk() {
   local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io demo attach detach list serve mount umount help version --help --version' -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W 'open info map check create convert diff io demo attach detach list restart serve mount umount help version --help --version' -- "$word")
     return
   fi
   case $previous in
@@ -38,9 +38,10 @@ _vdisk() {
     diff) options='--format --format-b --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     io) options='--command --read-only --keep-going --strict-tracking --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     demo) options='--keep --help' ;;
-    help) options='open info map check create convert diff io demo attach detach list serve mount umount help version' ;;
+    help) options='open info map check create convert diff io demo attach detach list restart serve mount umount help version' ;;
     attach) options='--read-only --foreground --partitions --no-partitions --provider --cow --restricted --at-boot --at-boot-all --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     detach) options='--all --force --json --quiet --verbose --help' ;;
+    restart) options='--all --json --quiet --verbose --help' ;;
     list) options='--json --quiet --verbose --help' ;;
     serve) options='--socket --port --address --uri --export --read-only --tls --tls-verify-peer --run --format --parent-dir --confine --map-drive --allow-raw-parent --json --quiet --verbose --help' ;;
     mount) options='--as-files --read-only --foreground --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of vdisk(1) for fish.
 set -l seen __fish_seen_subcommand_from
-set -l commands open info map check create convert diff io demo attach detach list serve mount umount help version
+set -l commands open info map check create convert diff io demo attach detach list restart serve mount umount help version
 complete -c vdisk -n "not $seen $commands" -f
 complete -c vdisk -n "not $seen $commands" -l help -s h -d 'Print help'
 complete -c vdisk -n "not $seen $commands" -l version -d 'Print the version'
@@ -17,6 +17,7 @@ complete -c vdisk -n "not $seen $commands" -a demo -d "Show a tour"
 complete -c vdisk -n "not $seen $commands" -a attach -d "Make images appear as disks of this system"
 complete -c vdisk -n "not $seen $commands" -a detach -d "Take attached disks away"
 complete -c vdisk -n "not $seen $commands" -a list -d "List attached images"
+complete -c vdisk -n "not $seen $commands" -a restart -d "Replace the servers of attached disks"
 complete -c vdisk -n "not $seen $commands" -a serve -d "Serve a disk to NBD clients"
 complete -c vdisk -n "not $seen $commands" -a mount -d "Mount a file system of an image, or the disk as plain files"
 complete -c vdisk -n "not $seen $commands" -a umount -d "Unmount what vdisk mount has mounted"
@@ -146,6 +147,10 @@ complete -c vdisk -n "$seen attach" -l verbose -s v -d 'Remarks too'
 complete -c vdisk -n "$seen detach" -l json -d 'Print JSON'
 complete -c vdisk -n "$seen detach" -l quiet -s q -d 'Errors only'
 complete -c vdisk -n "$seen detach" -l verbose -s v -d 'Remarks too'
+complete -c vdisk -n "$seen restart" -l all -d 'Everything that is attached'
+complete -c vdisk -n "$seen restart" -l json -d 'Print JSON'
+complete -c vdisk -n "$seen restart" -l quiet -s q -d 'Errors only'
+complete -c vdisk -n "$seen restart" -l verbose -s v -d 'Remarks too'
 complete -c vdisk -n "$seen list" -l json -d 'Print JSON'
 complete -c vdisk -n "$seen list" -l quiet -s q -d 'Errors only'
 complete -c vdisk -n "$seen list" -l verbose -s v -d 'Remarks too'

@@ -59,6 +59,9 @@ struct AttachmentInfo {
   bool read_only = false;
   bool permanent = false;
   std::uint64_t process = 0;     ///< Of the server; for messages only.
+  /// Beside it: serves the disk, or stands by. Whichever of the two is killed, the other one replaces.
+  std::uint64_t companion_process = 0;
+  std::optional<Guid> disk_id;   ///< VHDX Virtual Disk ID, VHD unique id.
   std::uint64_t size_bytes = 0;  ///< Of the device.
   std::uint32_t logical_sector_bytes = 512;
 
@@ -98,7 +101,8 @@ class Attachment {
   std::unique_ptr<Impl> impl_;
 };
 
-/// All live attachments that this user may see. Stale records, which killed processes left, are removed on
+/// All live attachments that this user may see, each after its partitions have followed what was written to its
+/// partition table before the call. Stale records, which killed processes left, are removed on
 /// the way.
 Result<std::vector<AttachmentInfo>> attachments();
 
@@ -114,5 +118,12 @@ std::vector<Error> attach_all_at_boot();
 /// are named) or someone has it open, with nothing changed.
 /// **Durability:** everything that was written to the device.
 Status detach(const std::string& image_or_device, const DetachOptions& options = {});
+
+/// Puts processes of the installed vdisk-server in the place of those that hold the attachment, whatever their
+/// version; who uses the disk notices a pause. Fails with 1168 when nothing is attached there, and with what the new
+/// program says when it cannot take over; the old one goes on then.
+/// **Durability:** everything that the device has answered is on stable storage afterwards, or known to the new
+/// processes as it was to the old ones.
+Status restart_server(const std::string& image_or_device);
 
 }  // namespace vdisk::inline v1

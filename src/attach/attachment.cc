@@ -36,6 +36,8 @@ using attach::FoundRecord;
 
 /// How long a server may be silent before --force ends it.
 constexpr int kForceMilliseconds = 5000;
+/// How long whoever lists attachments waits for one of them.
+constexpr int kShowMilliseconds = 2000;
 
 std::string absolute(const std::string& path) {
   std::error_code error;
@@ -108,6 +110,10 @@ Status end_server(const FoundRecord& found, pid_t server) {
   if (found.record.provider == AttachProvider::kFuse) {
     static_cast<void>(serve::abort_connection(minor(static_cast<dev_t>(found.record.backing.device))));
   }
+  // Neither must have the time to replace the other.
+  ::kill(server, SIGSTOP);
+  if (found.record.companion_process != 0)
+    ::kill(static_cast<pid_t>(found.record.companion_process), SIGKILL);
   ::kill(server, SIGKILL);
   for (int waited = 0; waited < kForceMilliseconds; waited += 10) {
     const auto record = attach::find_attachment(found.record.image);
@@ -118,17 +124,36 @@ Status end_server(const FoundRecord& found, pid_t server) {
   return {};
 }
 
+/// Asks the server of an attachment, and waits for its answer; as that says.
+Result<attach::Fields> ask(int control, std::string_view command, int milliseconds,
+                           attach::Fields request = {}) {
+  request.add("command", command);
+  attach::send_message(control, request);
+  attach::Fields answer = VDISK_TRY(attach::receive_message(control, milliseconds));
+  if (answer.has("error")) return std::unexpected(attach::parse_error(answer));
+  return answer;
+}
+
 Status detach_found(const FoundRecord& found, const DetachOptions& options) {
   pid_t server = 0;
   const UniqueFd control = VDISK_TRY(attach::connect_control(found, server));
-  attach::Fields request;
-  request.add("command", options.force ? attach::kForceCommand : attach::kDetachCommand);
-  attach::send_message(control.get(), request);
-  const auto answer = attach::receive_message(control.get(), options.force ? kForceMilliseconds : -1);
-  if (!answer && options.force) return end_server(found, server);
-  if (!answer) return std::unexpected(answer.error());
-  if (answer->has("error")) return std::unexpected(attach::parse_error(*answer));
-  return {};
+  const auto answer = options.force ? ask(control.get(), attach::kForceCommand, kForceMilliseconds)
+                                    : ask(control.get(), attach::kDetachCommand, -1);
+  if (answer) return {};
+  if (options.force && answer.error().id() == attach_faults::kServerDied.id) return end_server(found, server);
+  return std::unexpected(answer.error());
+}
+
+/// The attachment as its server knows it; as the record says where the server cannot be asked.
+AttachmentInfo current(const FoundRecord& found) {
+  pid_t server = 0;
+  const auto control = attach::connect_control(found, server);
+  AttachmentInfo info;
+  if (control) {
+    const auto answer = ask(control->get(), attach::kShowCommand, kShowMilliseconds);
+    if (answer && attach::take_info(*answer, info)) return info;
+  }
+  return found.record;
 }
 
 }  // namespace
@@ -185,7 +210,7 @@ Result<Attachment> Attachment::attach(const std::string& path, const AttachOptio
 Result<std::vector<AttachmentInfo>> attachments() {
   return guarded([]() -> Result<std::vector<AttachmentInfo>> {
     std::vector<AttachmentInfo> all;
-    for (const FoundRecord& found : VDISK_TRY(attach::heal({}))) all.push_back(found.record);
+    for (const FoundRecord& found : VDISK_TRY(attach::heal({}))) all.push_back(current(found));
     return all;
   });
 }
@@ -194,7 +219,7 @@ Result<std::optional<AttachmentInfo>> find_attachment(const std::string& image_o
   return guarded([&]() -> Result<std::optional<AttachmentInfo>> {
     const auto found = VDISK_TRY(find_live(image_or_device));
     if (!found) return std::nullopt;
-    return found->record;
+    return current(*found);
   });
 }
 
@@ -216,6 +241,19 @@ Status detach(const std::string& image_or_device, const DetachOptions& options) 
     if (!found) return fail(attach_faults::kNotAttached, "{}: is not attached", image_or_device);
     VDISK_TRY(detach_found(*found, options));
     return attach::forget_at_boot(found->record.image_path);
+  });
+}
+
+Status restart_server(const std::string& image_or_device) {
+  return guarded([&]() -> Status {
+    const auto found = VDISK_TRY(find_live(image_or_device));
+    if (!found) return fail(attach_faults::kNotAttached, "{}: is not attached", image_or_device);
+    attach::Fields request;
+    request.add("program", absolute(VDISK_TRY(attach::find_server())));
+    pid_t server = 0;
+    const UniqueFd control = VDISK_TRY(attach::connect_control(*found, server));
+    VDISK_TRY(ask(control.get(), attach::kRestartCommand, -1, std::move(request)));
+    return {};
   });
 }
 

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <span>
 #include <sstream>
 
 #include "attach/faults.h"
@@ -24,6 +25,8 @@ namespace vdisk::attach {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::uint64_t kLargestSectorBytes = 4096;
 
 std::string base_name(const std::string& node) { return node.substr(node.rfind('/') + 1); }
 
@@ -78,7 +81,26 @@ std::string partition_node(const std::string& node, std::uint64_t number) {
   return fmt::format("{}p{}", node, number);
 }
 
-int partition_call(int device, int operation, blkpg_partition& partition) {
+/// The kernel's partitions of the device, with their places.
+std::map<int, DiskRange> kernel_partitions(const std::string& node) {
+  // sysfs counts in these whatever the device's sectors are.
+  constexpr std::uint64_t kUnitBytes = 512;
+  std::map<int, DiskRange> all;
+  for (const int number : partition_numbers(node)) {
+    const fs::path folder = fmt::format("/sys/block/{0}/{0}p{1}", base_name(node), number);
+    std::uint64_t start = 0, size = 0;
+    if (std::ifstream(folder / "start") >> start && std::ifstream(folder / "size") >> size)
+      all[number] = {{start * kUnitBytes}, size * kUnitBytes};
+  }
+  return all;
+}
+
+/// An errno, or 0.
+int partition_call(int device, int operation, int number, DiskRange range) noexcept {
+  blkpg_partition partition{};
+  partition.pno = number;
+  partition.start = static_cast<long long>(range.at.bytes);
+  partition.length = static_cast<long long>(range.length);
   blkpg_ioctl_arg argument{};
   argument.op = operation;
   argument.datalen = sizeof(partition);
@@ -153,12 +175,13 @@ void add_holders(const std::string& node, const std::map<dev_t, std::string>& de
   }
 }
 
-void add_openers(const std::map<dev_t, std::string>& devices, pid_t except, std::vector<std::string>& users) {
+void add_openers(const std::map<dev_t, std::string>& devices, std::span<const pid_t> except,
+                 std::vector<std::string>& users) {
   for_each_entry("/proc", [&](const fs::path& process) {
     const std::string name = process.filename().string();
     pid_t pid = 0;
     if (std::from_chars(name.data(), name.data() + name.size(), pid).ptr != name.data() + name.size()) return;
-    if (pid == except) return;
+    if (std::ranges::find(except, pid) != except.end()) return;
     bool told = false;
     for_each_entry(process / "fd", [&](const fs::path& path) {
       // The link is read before it is followed: what lies behind others' may be a file server that hangs.
@@ -188,28 +211,37 @@ Status make_node(const std::string& node, dev_t number) {
   return {};
 }
 
-std::vector<std::string> add_partitions(int device, const std::string& node,
-                                        const filesystem::PartitionTable& table,
-                                        std::vector<std::string>& refused) {
-  remove_partitions(device, node);
-  std::vector<std::string> nodes;
+std::vector<std::string> update_partitions(int device, const std::string& node,
+                                           const filesystem::PartitionTable& table,
+                                           std::vector<std::string>& refused) {
+  std::map<int, DiskRange> wanted;
   for (const filesystem::Partition& partition : table.partitions) {
-    if (partition.container) continue;
-    blkpg_partition add{};
-    add.start = static_cast<long long>(partition.range.at.bytes);
-    add.length = static_cast<long long>(partition.range.length);
-    add.pno = static_cast<int>(partition.number);
-    const std::string part = partition_node(node, partition.number);
-    if (const int error = partition_call(device, BLKPG_ADD_PARTITION, add); error != 0) {
-      refused.push_back(fmt::format("the kernel refuses partition {} ({} bytes at {}): {}", partition.number,
-                                    partition.range.length, partition.range.at.bytes, errno_text(error)));
-      continue;
+    if (!partition.container) wanted[static_cast<int>(partition.number)] = partition.range;
+  }
+  for (const auto& [number, range] : kernel_partitions(node)) {
+    const auto found = wanted.find(number);
+    const bool right = found != wanted.end() && found->second == range;
+    if (!right) {
+      const int error = partition_call(device, BLKPG_DEL_PARTITION, number, {});
+      if (error == 0 || error == ENXIO) continue;
+      refused.push_back(fmt::format("partition {} is in use, so it stays as it was ({} bytes at {}): {}",
+                                    number, range.length, range.at.bytes, errno_text(error)));
     }
+    if (found != wanted.end()) wanted.erase(found);
+  }
+  for (const auto& [number, range] : wanted) {
+    if (const int error = partition_call(device, BLKPG_ADD_PARTITION, number, range); error != 0) {
+      refused.push_back(fmt::format("the kernel refuses partition {} ({} bytes at {}): {}", number,
+                                    range.length, range.at.bytes, errno_text(error)));
+    }
+  }
+  std::vector<std::string> nodes;
+  for (std::string& part : partitions_of(node)) {
     const auto number =
         parse_device_number(read_word("/sys/block/" + base_name(node) + "/" + base_name(part) + "/dev"));
     const Status made = number ? make_node(part, *number) : Status{};
     if (made) {
-      nodes.push_back(part);
+      nodes.push_back(std::move(part));
     } else {
       refused.push_back(made.error().message());
     }
@@ -220,12 +252,16 @@ std::vector<std::string> add_partitions(int device, const std::string& node,
 bool remove_partitions(int device, const std::string& node) {
   bool all = true;
   for (const int number : partition_numbers(node)) {
-    blkpg_partition partition{};
-    partition.pno = number;
-    const int error = partition_call(device, BLKPG_DEL_PARTITION, partition);
+    const int error = partition_call(device, BLKPG_DEL_PARTITION, number, {});
     all = all && (error == 0 || error == ENXIO);
   }
   return all;
+}
+
+void shrink_partitions(int device, const std::string& node) noexcept {
+  for (const auto& [number, range] : kernel_partitions(node)) {
+    partition_call(device, BLKPG_RESIZE_PARTITION, number, {range.at, kLargestSectorBytes});
+  }
 }
 
 std::vector<std::string> partitions_of(const std::string& node) {
@@ -235,7 +271,7 @@ std::vector<std::string> partitions_of(const std::string& node) {
   return nodes;
 }
 
-std::vector<std::string> users_of(const std::string& node, pid_t except) {
+std::vector<std::string> users_of(const std::string& node, std::span<const pid_t> except) {
   const auto devices = numbers_with_nodes(node);
   std::vector<std::string> users;
   add_mounts(devices, users);

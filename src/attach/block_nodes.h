@@ -8,6 +8,7 @@
 #include <vdisk/error.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,22 +20,26 @@ namespace vdisk::attach {
 /// Sees to it that `node` is the block device `number`: makes it (0600) where nobody fills /dev.
 Status make_node(const std::string& node, dev_t number);
 
-/// Makes the partitions of `table` on the device, but for containers, and returns their nodes. First removes
-/// partitions that someone left there. What the kernel refuses (an overlap, a place that is no whole sector)
-/// is told in `refused` and left out. The kernel is never asked to look for partitions itself.
-std::vector<std::string> add_partitions(int device, const std::string& node,
-                                        const filesystem::PartitionTable& table,
-                                        std::vector<std::string>& refused);
+/// Makes the kernel's partitions of the device those of `table`, but for containers, and returns their nodes.
+/// What is there and right stays, so that its users notice nothing. What the kernel refuses (an overlap, a
+/// place that is no whole sector, a partition in use that should go) is told in `refused` and left as it is.
+/// The kernel is never asked to look for partitions itself.
+std::vector<std::string> update_partitions(int device, const std::string& node,
+                                           const filesystem::PartitionTable& table,
+                                           std::vector<std::string>& refused);
 
 /// Removes all partitions of the device. False when one is in use; the others are gone then.
 bool remove_partitions(int device, const std::string& node);
+
+/// Makes all partitions as small as the kernel lets them be.
+void shrink_partitions(int device, const std::string& node) noexcept;
 
 /// The kernel's partitions of the device, as nodes, ascending.
 std::vector<std::string> partitions_of(const std::string& node);
 
 /// Who uses the device or a partition of it, in words: "mounted on /mnt", "in use as swap", "used by dm-0",
-/// "open in fio (1234)". `except`: a process that may have it open.
-std::vector<std::string> users_of(const std::string& node, pid_t except);
+/// "open in fio (1234)". `except`: processes that may have it open.
+std::vector<std::string> users_of(const std::string& node, std::span<const pid_t> except);
 
 /// A descriptor of the device that keeps everyone else from mounting it while it is open; unset when somebody
 /// has claimed the device or a partition already.

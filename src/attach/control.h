@@ -15,6 +15,10 @@ namespace vdisk::attach {
 
 inline constexpr std::string_view kDetachCommand = "detach";
 inline constexpr std::string_view kForceCommand = "detach-force";
+/// Answers with the attachment as it is, after what the partition table has gone through.
+inline constexpr std::string_view kShowCommand = "show";
+/// Gives the attachment to the program that the field "program" names.
+inline constexpr std::string_view kRestartCommand = "restart";
 /// How long either side waits for the other to send what is ready to be sent.
 inline constexpr int kControlMilliseconds = 2000;
 

@@ -30,11 +30,18 @@ std::unexpected<Error> busy(const std::string& node, const std::vector<std::stri
   return fail(faults::kBusy, "{}: is in use: {}", node, who);
 }
 
+/// Who uses the device, besides those who serve it.
+std::vector<std::string> strangers(const ProvidedDevice& device) {
+  const std::array own = {::getpid(), device.companion().process};
+  return users_of(device.node(), own);
+}
+
 /// The device, claimed, with no other user.
-Result<UniqueFd> claim_alone(const std::string& node, bool read_only) {
+Result<UniqueFd> claim_alone(const ProvidedDevice& device, bool read_only) {
+  const std::string& node = device.node();
   for (int waited = 0;; waited += kStepMilliseconds) {
     auto claimed = claim(node, read_only);
-    const auto users = users_of(node, ::getpid());
+    const auto users = strangers(device);
     if (claimed && users.empty()) return *std::move(claimed);
     // A mount does not go away by waiting; a claim that nobody has is one that just ended.
     if ((!claimed && !users.empty()) || waited >= kPatienceMilliseconds) return busy(node, users);
@@ -64,13 +71,13 @@ int flush(ProvidedDevice& device, int fd) {
 }  // namespace
 
 Status take_away(ProvidedDevice& device, bool read_only, Manner manner) {
-  const std::string node = device.node();
+  const std::string node = device.node();  // which goes with the device
   UniqueFd claimed;
   const bool force = manner == Manner::kForce;
   if (force) {
     device.abort();
   } else {
-    claimed = VDISK_TRY(claim_alone(node, read_only));
+    claimed = VDISK_TRY(claim_alone(device, read_only));
     const int error = manner == Manner::kOrderly && !read_only ? flush(device, claimed.get()) : 0;
     if (error != 0) {
       return fail_errno(faults::kDevice, error,
@@ -78,7 +85,7 @@ Status take_away(ProvidedDevice& device, bool read_only, Manner manner) {
                         node);
     }
   }
-  if (!remove_partitions(device.fd(), node) && !force) return busy(node, users_of(node, ::getpid()));
+  if (!remove_partitions(device.fd(), node) && !force) return busy(node, strangers(device));
   claimed.reset();
   return device.remove();
 }

@@ -62,6 +62,10 @@ std::vector<std::string> Fields::all(std::string_view key) const {
   return values;
 }
 
+void Fields::remove(std::string_view key) {
+  std::erase_if(fields_, [key](const auto& field) { return field.first == key; });
+}
+
 std::optional<bool> Fields::flag(std::string_view key) const {
   const auto word = text(key);
   if (word == "1") return true;

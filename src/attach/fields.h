@@ -37,6 +37,7 @@ class Fields {
     return value;
   }
   bool has(std::string_view key) const { return !all(key).empty(); }
+  void remove(std::string_view key);
 
   /// A line for each field.
   std::string format() const;

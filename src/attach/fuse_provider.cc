@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <deque>
 
 #include "attach/faults.h"
 #include "attach/fuse_worker.h"
@@ -21,103 +19,125 @@ namespace vdisk::attach {
 
 namespace {
 
-/// Workers may be killed as often as this in a minute; a request that kills each of them must not go on for
-/// ever.
-constexpr std::size_t kMostRestarts = 120;
-constexpr std::chrono::minutes kRestartPeriod{1};
+/// Memory for what no flush covers yet; none for a disk that is not written.
+Result<UniqueFd> make_intents(bool read_only) {
+  if (read_only) return UniqueFd();
+  const auto memory = VDISK_TRY(IntentMemory::create());
+  return UniqueFd(::fcntl(memory->fd(), F_DUPFD_CLOEXEC, 3));
+}
 
-/// The keeper's part: it never reads or writes the image. It holds the disk open for its locks alone, so that
+/// The keeper's part: it never reads or writes the image. It holds the files for their locks alone, so that
 /// nobody can take the image between two workers; the connection, so that the kernel waits for the next one;
 /// and the memory of what no flush covers yet.
 class FuseAndLoop final : public ProvidedDevice {
  public:
-  FuseAndLoop(DiskToServe what, serve::FuseConnection connection, std::unique_ptr<IntentMemory> intents)
-      : what_(std::move(what)), connection_(std::move(connection)), intents_(std::move(intents)) {}
+  FuseAndLoop(AttachRequest request, DiskRange range, std::vector<UniqueFd> files, UniqueFd connection,
+              UniqueFd intents)
+      : request_(std::move(request)),
+        range_(range),
+        files_(std::move(files)),
+        connection_(std::move(connection)),
+        intents_(std::move(intents)) {}
 
-  /// The first worker, and the device on its file.
-  Status begin() {
+  /// The first worker, and the device on its file in `folder`.
+  Status begin(int folder, std::uint32_t sector_bytes) {
     worker_ = VDISK_TRY(start_worker(task(/*resume=*/false)));
-    const AttachRequest& request = what_.request;
-    const bool read_only = request.options.read_only;
+    const bool read_only = request_.options.read_only;
     const int mode = (read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC;
-    const UniqueFd file(::openat(connection_.mount.get(), file_name().c_str(), mode));
+    const UniqueFd file(::openat(folder, file_name().c_str(), mode));
     if (!file)
-      return fail_errno(faults::kDevice, errno, "{}: opening its file in the FUSE folder", request.path);
-    device_.emplace(
-        VDISK_TRY(LoopDevice::attach({.file = file.get(),
-                                      .name = request.path,
-                                      .length_bytes = what_.range.length,
-                                      .logical_sector_bytes = what_.disk.geometry().logical_sector_bytes,
-                                      .read_only = read_only})));
+      return fail_errno(faults::kDevice, errno, "{}: opening its file in the FUSE folder", request_.path);
+    device_.emplace(VDISK_TRY(LoopDevice::attach({.file = file.get(),
+                                                  .name = request_.path,
+                                                  .length_bytes = range_.length,
+                                                  .logical_sector_bytes = sector_bytes,
+                                                  .read_only = read_only})));
     return {};
+  }
+
+  /// What another process began.
+  void go_on(Companion worker, LoopDevice device) {
+    worker_ = std::move(worker);
+    device_.emplace(std::move(device));
   }
 
   const std::string& node() const noexcept override { return device_->node(); }
   int fd() const noexcept override { return device_->fd(); }
   FileIdentity backing() const noexcept override { return device_->backing(); }
-  int ended_fd() const noexcept override { return worker_.ended.get(); }
+  const Companion& companion() const noexcept override { return worker_; }
 
-  Status revive() override {
-    Status ended = await_worker(worker_);
-    worker_ = {};
-    // A successor may be killed, too, even before it has begun.
-    while (!ended && ended.error().id() == faults::kServerDied.id && may_restart()) {
-      auto successor = start_worker(task(/*resume=*/true));
-      if (successor) {
-        worker_ = *std::move(successor);
-        return {};
-      }
-      ended = std::unexpected(std::move(successor).error());
-    }
-    // Without a holder the connection ends, and all that waits for it fails.
-    connection_.device.reset();
-    return ended
-               ? fail(faults::kServerDied, "{}: the process that served the image ended", what_.request.path)
-               : ended;
+  Status revive() override { return replace(await_companion(worker_)); }
+
+  Status renew() override {
+    worker_.release();
+    ::shutdown(worker_.socket.get(), SHUT_WR);
+    const Status ended = await_companion(worker_);
+    if (!ended) return replace(ended);
+    // All is flushed; a successor of another version might not know this memory.
+    intents_ = VDISK_TRY(make_intents(request_.options.read_only));
+    return replace(fail(faults::kServerDied, "{}: no successor for what served it", request_.path));
   }
 
   Status remove() override {
+    // The worker serves the device until that is gone.
+    const bool answers = worker_.socket && worker_.release();
     const Status gone = device_->remove();
     // The folder goes with its last file, and the worker with the folder.
-    connection_.mount.reset();
-    connection_.device.reset();
+    connection_.reset();
     if (!worker_.socket) return gone;
     // Where the file stays in use, it goes under its users' feet.
-    if (!gone) ::shutdown(worker_.socket.get(), SHUT_WR);
-    const Status closed = await_worker(worker_);
+    if (!gone || !answers) ::shutdown(worker_.socket.get(), SHUT_WR);
+    const Status closed = await_companion(worker_);
     return gone ? closed : gone;
   }
   void abort() noexcept override {
     static_cast<void>(serve::abort_connection(minor(static_cast<dev_t>(backing().device))));
   }
 
- private:
-  /// By which losetup and lsblk show the device's file.
-  std::string file_name() const {
-    const std::string& path = what_.request.path;
-    return path.substr(path.rfind('/') + 1);
-  }
-  WorkerTask task(bool resume) const {
-    return {.request = what_.request,
-            .file_name = file_name(),
-            .range = what_.range,
-            .device = connection_.device.get(),
-            .intents = intents_ ? intents_->fd() : -1,
-            .resume = resume};
-  }
-  bool may_restart() {
-    const auto now = std::chrono::steady_clock::now();
-    while (!restarts_.empty() && now - restarts_.front() > kRestartPeriod) restarts_.pop_front();
-    restarts_.push_back(now);
-    return restarts_.size() <= kMostRestarts;
+  void bequeath(Estate& estate) const override {
+    for (const UniqueFd& file : files_) estate.add("file", file.get());
+    estate.add("device", device_->fd());
+    estate.add("connection", connection_.get());
+    estate.add("intents", intents_.get());
   }
 
-  DiskToServe what_;
-  serve::FuseConnection connection_;
-  std::unique_ptr<IntentMemory> intents_;
-  Worker worker_;
+ private:
+  /// A successor of the worker that ended. One may be killed, too, even before it has begun.
+  Status replace(Status ended) {
+    worker_ = {};
+    while (!ended && ended.error().id() == faults::kServerDied.id && limit_.allows_another()) {
+      auto successor = start_worker(task(/*resume=*/true));
+      if (successor) {
+        worker_ = *std::move(successor);
+        entrust_again();
+        return {};
+      }
+      ended = std::unexpected(std::move(successor).error());
+    }
+    // Without a holder the connection ends, and all that waits for it fails.
+    connection_.reset();
+    return ended ? fail(faults::kServerDied, "{}: the process that served the image ended", request_.path)
+                 : ended;
+  }
+  /// By which losetup and lsblk show the device's file.
+  std::string file_name() const { return request_.path.substr(request_.path.rfind('/') + 1); }
+  WorkerTask task(bool resume) const {
+    return {.request = request_,
+            .file_name = file_name(),
+            .range = range_,
+            .device = connection_.get(),
+            .intents = intents_.get(),
+            .resume = resume};
+  }
+
+  const AttachRequest request_;
+  const DiskRange range_;
+  const std::vector<UniqueFd> files_;
+  UniqueFd connection_;
+  UniqueFd intents_;
+  Companion worker_;
   std::optional<LoopDevice> device_;
-  std::deque<std::chrono::steady_clock::time_point> restarts_;
+  RestartLimit limit_;
 };
 
 Result<std::optional<std::string>> refusal(const DiskToServe&) {
@@ -127,16 +147,29 @@ Result<std::optional<std::string>> refusal(const DiskToServe&) {
 
 Result<std::unique_ptr<ProvidedDevice>> make(DiskToServe what) {
   const bool read_only = what.request.options.read_only;
-  std::unique_ptr<IntentMemory> intents;
-  if (!read_only) intents = VDISK_TRY(IntentMemory::create());
+  const std::uint32_t sector_bytes = what.disk.geometry().logical_sector_bytes;
+  UniqueFd intents = VDISK_TRY(make_intents(read_only));
   serve::FuseConnection connection = VDISK_TRY(serve::connect_hidden(read_only));
-  auto device = std::make_unique<FuseAndLoop>(std::move(what), std::move(connection), std::move(intents));
-  VDISK_TRY(device->begin());
+  auto device = std::make_unique<FuseAndLoop>(what.request, what.range, hold_files(what.disk),
+                                              std::move(connection.device), std::move(intents));
+  VDISK_TRY(device->begin(connection.mount.get(), sector_bytes));
+  return device;
+}
+
+Result<std::unique_ptr<ProvidedDevice>> take_over(const AttachRequest& request, const AttachmentInfo& info,
+                                                  Estate& estate) {
+  const DiskRange range{request.options.range ? request.options.range->at : DiskOffset{0}, info.size_bytes};
+  auto files = estate.take_all("file");
+  auto device = std::make_unique<FuseAndLoop>(request, range, std::move(files), estate.take("connection"),
+                                              estate.take("intents"));
+  Companion worker = VDISK_TRY(Companion::inherit(estate));
+  device->go_on(std::move(worker), VDISK_TRY(LoopDevice::adopt(info.device_node, estate.take("device"))));
   return device;
 }
 
 }  // namespace
 
-const Provider kFuseProvider = {.id = AttachProvider::kFuse, .refusal = refusal, .make = make};
+const Provider kFuseProvider = {
+    .id = AttachProvider::kFuse, .refusal = refusal, .make = make, .adopt = take_over};
 
 }  // namespace vdisk::attach

@@ -2,11 +2,9 @@
 #include "attach/fuse_worker.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -93,11 +91,9 @@ Status serve(const WorkerTask& task, Fields& ready) {
                            {.resume = task.resume, .trace = {}});
   ready.add("ready", true);
   send_message(kSocket, ready);
-  // The keeper's end of the socket says when to stop, also by the keeper's death.
+  // A keeper that was killed is replaced meanwhile; what is being served goes on.
   std::thread watcher([&server] {
-    pollfd waiting{.fd = kSocket, .events = POLLIN, .revents = 0};
-    while (::poll(&waiting, 1, -1) < 0) {
-    }
+    stand_by(kSocket);
     server.stop();
   });
   const Status served = server.run();
@@ -107,7 +103,7 @@ Status serve(const WorkerTask& task, Fields& ready) {
   return served;
 }
 
-[[noreturn]] void work(const WorkerTask& task, int socket) noexcept {
+void work(const WorkerTask& task, int socket) noexcept {
   take_descriptors(socket, task.device, task.intents);
   ::prctl(PR_SET_NAME, "vdisk-worker", 0, 0, 0);
   stay_in_memory();
@@ -120,42 +116,17 @@ Status serve(const WorkerTask& task, Fields& ready) {
   } catch (const std::bad_alloc&) {
     ::_exit(1);
   }
-  ::_exit(0);
 }
 
 }  // namespace
 
-Result<Worker> start_worker(const WorkerTask& task) {
-  std::array<int, 2> pair{};
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
-    return fail_errno(faults::kServerDied, errno, "{}: no socket for its worker", task.request.path);
-  }
-  Worker worker{.process = 0, .ended = {}, .socket = UniqueFd(pair[0])};
-  UniqueFd theirs(pair[1]);
-  worker.process = ::fork();
-  if (worker.process < 0)
-    return fail_errno(faults::kServerDied, errno, "{}: no worker process", task.request.path);
-  if (worker.process == 0) work(task, theirs.get());
-  theirs.reset();
-  worker.ended = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, worker.process, 0)));
+Result<Companion> start_worker(const WorkerTask& task) {
+  Companion worker =
+      VDISK_TRY(start_companion(task.request.path, [&task](int socket) noexcept { work(task, socket); }));
   const auto ready = receive_message(worker.socket.get(), -1);
   if (ready && !ready->has("error")) return worker;
   ::waitpid(worker.process, nullptr, 0);
   return std::unexpected(ready ? parse_error(*ready) : ready.error());
-}
-
-Status await_worker(Worker& worker) {
-  const auto last = receive_message(worker.socket.get(), -1);
-  ::waitpid(worker.process, nullptr, 0);
-  worker.ended.reset();
-  if (!last) {
-    return fail(faults::kServerDied,
-                "the process that served the image was killed; the image is as after a power cut, and what "
-                "was not flushed "
-                "may be lost");
-  }
-  if (last->has("error")) return std::unexpected(parse_error(*last));
-  return {};
 }
 
 }  // namespace vdisk::attach

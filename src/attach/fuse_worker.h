@@ -1,24 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The process that serves one image through FUSE. It is forked by the keeper before that has any threads.
+// The companion that serves one image through FUSE. It is forked by the keeper, which has no threads.
 #pragma once
 
-#include <sys/types.h>
 #include <vdisk/error.h>
 
 #include <string>
 
+#include "attach/companion.h"
 #include "attach/message.h"
-#include "base/unique_fd.h"
 
 namespace vdisk::attach {
-
-/// A worker, as the keeper sees it.
-struct Worker {
-  pid_t process = 0;
-  UniqueFd ended;   ///< Becomes readable when the process ends.
-  UniqueFd socket;  ///< Its end stops the worker, which then closes the image and says so.
-};
 
 /// What every worker of one attachment serves. The keeper holds the image's lock, which so outlives its
 /// workers; they take none.
@@ -32,10 +24,6 @@ struct WorkerTask {
 };
 
 /// Forks a worker and waits until it has opened the image. Fails as Disk::open. REQUIRES: one thread.
-Result<Worker> start_worker(const WorkerTask& task);
-
-/// Waits for a worker that is ending, and returns how closing the image went. Fails with attach.server_died
-/// when it ended in another way.
-Status await_worker(Worker& worker);
+Result<Companion> start_worker(const WorkerTask& task);
 
 }  // namespace vdisk::attach

@@ -92,15 +92,28 @@ Result<LoopDevice> LoopDevice::attach(const LoopSetup& setup) {
       ::poll(nullptr, 0, 1);
       continue;
     }
-    LoopDevice device(node, std::move(fd));
-    loop_info64 info{};
-    if (!read_status(device.fd(), info))
-      return fail_errno(faults::kDevice, errno, "asking {} for its file", node);
-    device.backing_ = identity_of(info);
-    device.direct_io_ = (info.lo_flags & LO_FLAGS_DIRECT_IO) != 0;
-    return device;
+    return adopt(node, std::move(fd));
   }
   return fail_errno(faults::kDevice, error, "making a loop device of {}", setup.name);
+}
+
+Result<LoopDevice> LoopDevice::adopt(const std::string& node, UniqueFd fd) {
+  LoopDevice device(node, std::move(fd));
+  loop_info64 info{};
+  if (!read_status(device.fd(), info))
+    return fail_errno(faults::kDevice, errno, "asking {} for its file", node);
+  device.backing_ = identity_of(info);
+  device.direct_io_ = (info.lo_flags & LO_FLAGS_DIRECT_IO) != 0;
+  return device;
+}
+
+void LoopDevice::starve() noexcept {
+  loop_info64 info{};
+  if (!read_status(fd(), info)) return;
+  // Partitions first: the kernel measures their requests against the partition alone.
+  shrink_partitions(fd(), node_);
+  info.lo_sizelimit = 1;  // less than a sector, so none
+  static_cast<void>(::ioctl(fd(), LOOP_SET_STATUS64, &info));
 }
 
 Status LoopDevice::remove() {

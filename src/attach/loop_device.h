@@ -31,6 +31,9 @@ class LoopDevice {
   /// and attach.device.
   static Result<LoopDevice> attach(const LoopSetup& setup);
 
+  /// One that another process attached, open as `fd`. Fails with attach.device when that is none.
+  static Result<LoopDevice> adopt(const std::string& node, UniqueFd fd);
+
   LoopDevice(LoopDevice&&) noexcept = default;
   LoopDevice& operator=(LoopDevice&&) noexcept = default;
 
@@ -42,6 +45,8 @@ class LoopDevice {
   /// Lets the device go and waits until it is gone. Fails with attach.device when somebody else has it open:
   /// it goes when they let it go.
   Status remove();
+  /// Leaves nothing of the file to be seen: whoever still uses the device has errors from now on.
+  void starve() noexcept;
 
  private:
   LoopDevice(std::string node, UniqueFd fd) : node_(std::move(node)), fd_(std::move(fd)) {}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "attach/provider.h"
 
+#include <fcntl.h>
+
 #include <array>
 
 #include "attach/faults.h"
@@ -8,6 +10,7 @@
 #include "attach/loop_provider.h"
 #include "base/checked.h"
 #include "base/fault.h"
+#include "disk/impl.h"
 
 namespace vdisk {
 
@@ -49,6 +52,17 @@ Result<DiskRange> range_of(const Disk& disk, const AttachRequest& request) {
 
 }  // namespace
 
+std::vector<UniqueFd> hold_files(const Disk& disk) {
+  std::vector<UniqueFd> files;
+  const Chain& chain = disk.impl().chain;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    // None for what lies on a server.
+    const int fd = chain.layer(i).image->file().fd();
+    if (fd >= 0) files.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  }
+  return files;
+}
+
 std::span<const Provider* const> providers() noexcept {
   static constexpr std::array kTable = {&kLoopProvider, &kFuseProvider};
   return kTable;
@@ -66,6 +80,8 @@ Result<Provided> provide(const AttachRequest& request, const TraceSink& trace) {
   provided.info.permanent = request.options.permanent;
   provided.info.size_bytes = range.length;
   provided.info.logical_sector_bytes = disk.geometry().logical_sector_bytes;
+  const Guid id = disk.impl().chain.leaf().properties().virtual_disk_id;
+  if (!id.is_zero()) provided.info.disk_id = id;
   DiskToServe what{.disk = std::move(disk), .request = request, .range = range};
   const AttachProvider wanted = request.options.provider;
   std::string reasons;
@@ -81,10 +97,21 @@ Result<Provided> provide(const AttachRequest& request, const TraceSink& trace) {
     provided.info.provider = provider->id;
     provided.device = VDISK_TRY(provider->make(std::move(what)));
     provided.info.device_node = provided.device->node();
+    provided.info.companion_process = static_cast<std::uint64_t>(provided.device->companion().process);
     return provided;
   }
   if (reasons.empty()) reasons = fmt::format("this version of vdisk has no provider {}", to_string(wanted));
   return fail(faults::kProvider, "{}: {}", request.path, reasons);
+}
+
+Result<std::unique_ptr<ProvidedDevice>> adopt(const AttachRequest& request, const AttachmentInfo& info,
+                                              Estate& estate) {
+  for (const Provider* provider : providers()) {
+    if (provider->id == info.provider) return provider->adopt(request, info, estate);
+  }
+  return fail(faults::kForeignAnswer,
+              "an attachment was handed over by provider {}, which this version has not",
+              to_string(info.provider));
 }
 
 }  // namespace attach

@@ -29,12 +29,15 @@ void add_info(Fields& fields, const AttachmentInfo& info) {
   fields.add("read_only", info.read_only);
   fields.add("permanent", info.permanent);
   fields.add("process", info.process);
+  fields.add("companion_process", info.companion_process);
+  if (info.disk_id) fields.add("disk_id", info.disk_id->to_string());
   fields.add("size_bytes", info.size_bytes);
   fields.add("logical_sector_bytes", std::uint64_t{info.logical_sector_bytes});
 }
 
 bool take_info(const Fields& fields, AttachmentInfo& info) {
   info.partitions = fields.all("partition");
+  if (const auto id = fields.text("disk_id")) info.disk_id = Guid::parse(*id);
   const auto provider = parse_attach_provider(fields.text("provider").value_or(""));
   const auto format = parse_format(fields.text("format").value_or(""));
   return assign(info.image_path, fields.text("image")) &&
@@ -42,6 +45,7 @@ bool take_info(const Fields& fields, AttachmentInfo& info) {
          assign(info.format, format) && assign(info.read_only, fields.flag("read_only")) &&
          assign(info.permanent, fields.flag("permanent")) &&
          assign(info.process, fields.number<std::uint64_t>("process")) &&
+         assign(info.companion_process, fields.number<std::uint64_t>("companion_process")) &&
          assign(info.size_bytes, fields.number<std::uint64_t>("size_bytes")) &&
          assign(info.logical_sector_bytes, fields.number<std::uint32_t>("logical_sector_bytes"));
 }

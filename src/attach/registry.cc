@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "attach/estate.h"
 #include "attach/faults.h"
 #include "base/random.h"
 #include "io/faults.h"
@@ -215,6 +216,14 @@ void sweep_temporaries(int folder, const Folder& where) {
   }
 }
 
+Result<std::string> text_of(const AttachmentRecord& record) {
+  std::string text = format_record(record);
+  if (text.size() <= kMostRecordBytes) return text;
+  return fail(faults::kRecordLimits,
+              "the record of an attachment would take {} bytes, {} are allowed: its path is too long",
+              text.size(), kMostRecordBytes);
+}
+
 struct Fresh {
   UniqueFd fd;
   std::string name;
@@ -264,13 +273,40 @@ void PublishedRecord::withdraw() noexcept {
   folder_.reset();
 }
 
-Result<PublishedRecord> publish(const AttachmentRecord& record, const RegistryOptions& options) {
-  const std::string text = format_record(record);
-  if (text.size() > kMostRecordBytes) {
-    return fail(faults::kRecordLimits,
-                "the record of an attachment would take {} bytes, {} are allowed: its path is too long",
-                text.size(), kMostRecordBytes);
+void PublishedRecord::forget() noexcept {
+  record_.reset();
+  folder_.reset();
+}
+
+Status PublishedRecord::update(const AttachmentRecord& record) {
+  const std::string text = VDISK_TRY(text_of(record));
+  Fresh fresh = VDISK_TRY(write_fresh(folder_.get(), "the registry", text));
+  // The old record is alive, so nobody else touches its name.
+  if (::renameat(folder_.get(), fresh.name.c_str(), folder_.get(), name_.c_str()) != 0) {
+    const int error = errno;
+    ::unlinkat(folder_.get(), fresh.name.c_str(), 0);
+    return fail_call(error, "replacing", name_);
   }
+  record_ = std::move(fresh.fd);
+  return {};
+}
+
+void PublishedRecord::bequeath(Estate& estate) const {
+  estate.fields.add("record", name_);
+  estate.add("record", record_.get());
+  estate.add("folder", folder_.get());
+}
+
+Result<PublishedRecord> PublishedRecord::inherit(Estate& estate) {
+  auto name = estate.fields.text("record");
+  PublishedRecord record(estate.take("folder"), estate.take("record"), std::move(name).value_or(""));
+  if (record.record_ && record.folder_ && !record.name_.empty()) return record;
+  record.forget();
+  return fail(faults::kForeignAnswer, "an attachment was handed over without its record");
+}
+
+Result<PublishedRecord> publish(const AttachmentRecord& record, const RegistryOptions& options) {
+  const std::string text = VDISK_TRY(text_of(record));
   const Folder where{own_folder(options), false};
   if (where.path.empty()) {
     return fail(faults::kNoFolder,

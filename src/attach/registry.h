@@ -20,10 +20,11 @@
 
 namespace vdisk::attach {
 
+class Estate;
 class Fields;
 
 /// Version of what two processes of vdisk say to one another about an attachment.
-inline constexpr std::uint32_t kHandshake = 2;
+inline constexpr std::uint32_t kHandshake = 3;
 
 /// What a record's name is followed by in the name of its server's socket.
 inline constexpr const char* kSocketSuffix = ".sock";
@@ -56,6 +57,13 @@ class PublishedRecord {
 
   /// Removes the record and frees its lock.
   void withdraw() noexcept;
+  /// Another text in its place, at once for whoever looks: it never is free in between. Fails as publish().
+  Status update(const AttachmentRecord& record);
+  /// Lets go of it without a word: another process that shares it goes on with it.
+  void forget() noexcept;
+  /// For such a process, and in it. Fails with attach.foreign_answer.
+  void bequeath(Estate& estate) const;
+  static Result<PublishedRecord> inherit(Estate& estate);
   int lock_fd() const noexcept { return record_.get(); }
   /// Where the attachment's server listens: a socket beside the record.
   int folder_fd() const noexcept { return folder_.get(); }

@@ -16,6 +16,7 @@
 #include <system_error>
 
 #include "attach/faults.h"
+#include "attach/message.h"
 #include "base/fault.h"
 
 namespace vdisk::attach {
@@ -24,6 +25,10 @@ namespace {
 
 constexpr const char* kName = "vdisk-server";
 constexpr int kServerEnd = 3;
+/// A program that does not take over an attachment in this time does not know how to.
+constexpr int kHandOverMilliseconds = 10'000;
+
+}  // namespace
 
 Result<std::string> find_server() {
   std::string looked;
@@ -46,6 +51,8 @@ Result<std::string> find_server() {
               "the program {} is not there (looked for {}); install the package vdisk, or set VDISK_SERVER",
               kName, looked);
 }
+
+namespace {
 
 /// Spawns the program with `socket` as descriptor 3 and nothing else; errno of the failure.
 int spawn(const std::string& program, int socket, pid_t& child) {
@@ -71,10 +78,8 @@ int spawn(const std::string& program, int socket, pid_t& child) {
   return error;
 }
 
-}  // namespace
-
-Result<UniqueFd> start_server() {
-  const std::string program = VDISK_TRY(find_server());
+/// Starts `program`; this end of a socket to it.
+Result<UniqueFd> start_program(const std::string& program) {
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return fail_errno(faults::kNoServer, errno, "making a socket for {}", program);
@@ -92,6 +97,19 @@ Result<UniqueFd> start_server() {
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   return ours;
+}
+
+}  // namespace
+
+Result<UniqueFd> start_server() { return start_program(VDISK_TRY(find_server())); }
+
+Status hand_over(const Estate& estate, const std::string& program) {
+  const UniqueFd successor = VDISK_TRY(start_program(program));
+  // One that is gone already is found out by its silence.
+  estate.send(successor.get());
+  const Fields answer = VDISK_TRY(receive_message(successor.get(), kHandOverMilliseconds));
+  if (answer.has("error")) return std::unexpected(parse_error(answer));
+  return {};
 }
 
 }  // namespace vdisk::attach

@@ -193,41 +193,65 @@ class AttachCommand final : public Command {
   OpenWords words_;
 };
 
-class DetachCommand final : public Command {
+/// Does one thing to attachments that are named, or to all.
+class EachAttached : public Command {
  public:
   void declare(CLI::App& app) override {
     app.add_option("IMAGE|DEVICE", names_, "Attached images, or their devices or partitions");
-    app.add_flag("--all", all_, "Detach everything that is attached");
-    app.add_flag("--force", force_,
-                 "Also what is in use or does not answer: its users lose what was not flushed");
+    app.add_flag("--all", all_, "Everything that is attached");
     words_.declare_output(app);
   }
 
-  int run(Session& session) override {
-    if (all_ == !names_.empty()) throw CLI::ValidationError("detach", "wants images or devices, or --all");
+  int run(Session& session) final {
+    if (all_ == !names_.empty())
+      throw CLI::ValidationError("IMAGE|DEVICE", "wants images or devices, or --all");
     if (all_) {
       const auto attached = attachments();
       if (!attached) return session.report(attached.error(), words_.json);
       for (const AttachmentInfo& info : *attached) names_.push_back(info.device_node);
     }
     int status = kFine;
-    Json gone = Json::array();
+    Json names = Json::array();
     for (const std::string& name : names_) {
-      const Status done = detach(name, {.force = force_});
+      const Status done = act(name);
       if (done) {
-        gone.push_back(name);
+        names.push_back(name);
       } else {
         status = session.report(done.error(), words_.json);
       }
     }
-    if (words_.json && status == kFine) session.out.put(json_text(Json{{"detached", gone}}) + "\n");
+    if (words_.json && status == kFine) session.out.put(json_text(Json{{done_word(), names}}) + "\n");
     return status;
   }
 
  private:
+  virtual Status act(const std::string& name) = 0;
+  /// The name of the list in JSON.
+  virtual const char* done_word() const noexcept = 0;
+
   std::vector<std::string> names_;
-  bool all_ = false, force_ = false;
+  bool all_ = false;
   OpenWords words_;
+};
+
+class DetachCommand final : public EachAttached {
+ public:
+  void declare(CLI::App& app) override {
+    EachAttached::declare(app);
+    app.add_flag("--force", force_,
+                 "Also what is in use or does not answer: its users lose what was not flushed");
+  }
+
+ private:
+  Status act(const std::string& name) override { return detach(name, {.force = force_}); }
+  const char* done_word() const noexcept override { return "detached"; }
+
+  bool force_ = false;
+};
+
+class RestartCommand final : public EachAttached {
+  Status act(const std::string& name) override { return restart_server(name); }
+  const char* done_word() const noexcept override { return "restarted"; }
 };
 
 class ListCommand final : public Command {
@@ -292,13 +316,25 @@ const CommandRow kDetachCommand = {
     .make = [] -> std::unique_ptr<Command> { return std::make_unique<DetachCommand>(); },
 };
 
+const CommandRow kRestartCommand = {
+    .name = "restart",
+    .arguments = "IMAGE|DEVICE…",
+    .summary = "Replace the servers of attached disks by the installed version",
+    .description =
+        "For after an update: the disk stays where it is, whoever uses it notices a pause. A server that is "
+        "told to "
+        "give way to a program that cannot take over goes on itself.",
+    .examples = "vdisk restart --all\n",
+    .make = [] -> std::unique_ptr<Command> { return std::make_unique<RestartCommand>(); },
+};
+
 const CommandRow kListCommand = {
     .name = "list",
     .arguments = "",
     .summary = "List attached images",
     .description =
         "One line for each: device, format, provider, rights, size, image. What killed servers left is put "
-        "right on the way.",
+        "right on the way, and partitions follow what was written to partition tables before.",
     .examples =
         "vdisk list\n"
         "vdisk list --json | jq -r '.[].device'\n",

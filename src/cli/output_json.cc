@@ -109,11 +109,18 @@ Json to_json(const Difference& difference) {
 }
 
 Json to_json(const AttachmentInfo& info) {
-  return Json{{"image", info.image_path},         {"device", info.device_node},
-              {"partitions", info.partitions},    {"provider", to_string(info.provider)},
-              {"format", to_string(info.format)}, {"read_only", info.read_only},
-              {"permanent", info.permanent},      {"process", info.process},
-              {"size_bytes", info.size_bytes},    {"logical_sector_bytes", info.logical_sector_bytes}};
+  return Json{{"image", info.image_path},
+              {"device", info.device_node},
+              {"partitions", info.partitions},
+              {"provider", to_string(info.provider)},
+              {"format", to_string(info.format)},
+              {"read_only", info.read_only},
+              {"permanent", info.permanent},
+              {"process", info.process},
+              {"companion_process", info.companion_process},
+              {"disk_id", info.disk_id ? Json(info.disk_id->to_string()) : Json(nullptr)},
+              {"size_bytes", info.size_bytes},
+              {"logical_sector_bytes", info.logical_sector_bytes}};
 }
 
 Json to_json(const Extent& extent, const std::string& path) {

@@ -59,9 +59,9 @@ int run_command(const CommandRow& row, std::span<char* const> arguments, Session
 
 std::span<const CommandRow* const> command_table() noexcept {
   static constexpr std::array kTable = {
-      &kInfoCommand,   &kMapCommand,    &kCheckCommand,  &kCreateCommand, &kConvertCommand, &kDiffCommand,
-      &kIoCommand,     &kAttachCommand, &kDetachCommand, &kListCommand,   &kServeCommand,   &kMountCommand,
-      &kUmountCommand, &kOpenCommand,   &kDemoCommand,   &kHelpCommand,   &kVersionCommand,
+      &kInfoCommand,  &kMapCommand,    &kCheckCommand,  &kCreateCommand, &kConvertCommand, &kDiffCommand,
+      &kIoCommand,    &kAttachCommand, &kDetachCommand, &kListCommand,   &kRestartCommand, &kServeCommand,
+      &kMountCommand, &kUmountCommand, &kOpenCommand,   &kDemoCommand,   &kHelpCommand,    &kVersionCommand,
   };
   return kTable;
 }

@@ -73,7 +73,8 @@ void print_message(std::string_view text) {
 
 void OpenWords::declare_parents(CLI::App& app) {
   const std::string group(kOpeningGroup);
-  app.add_option("--parent-dir", parent_directories, "Also look for parents in DIR, or at an NBD URI; repeatable")
+  app.add_option("--parent-dir", parent_directories,
+                 "Also look for parents in DIR, or at an NBD URI; repeatable")
       ->type_name("DIR")
       ->allow_extra_args(false)
       ->group(group);

@@ -119,6 +119,7 @@ extern const CommandRow kDemoCommand;
 extern const CommandRow kDetachCommand;
 extern const CommandRow kAttachCommand;
 extern const CommandRow kListCommand;
+extern const CommandRow kRestartCommand;
 extern const CommandRow kServeCommand;
 extern const CommandRow kMountCommand;
 extern const CommandRow kUmountCommand;

@@ -21,7 +21,7 @@ import vhd_maker as maker  # noqa: E402
 VDISK = ""
 MIB = 1024 * 1024
 FULL = b"\xff" * 512
-COMMANDS = ["info", "map", "check", "create", "convert", "diff", "io", "attach", "detach", "list", "serve", "mount",
+COMMANDS = ["info", "map", "check", "create", "convert", "diff", "io", "attach", "detach", "list", "restart", "serve", "mount",
             "umount", "open", "demo", "help", "version"]
 INFO_NAMES = {"path", "format", "type", "virtual_size_bytes", "file_size_bytes", "allocated_bytes", "block_size_bytes",
               "logical_sector_bytes", "physical_sector_bytes", "identifier", "virtual_disk_id", "creator", "dirty_log",

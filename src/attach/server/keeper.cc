@@ -20,6 +20,8 @@
 #include "attach/message.h"
 #include "attach/provider.h"
 #include "attach/registry.h"
+#include "attach/server/partition_watch.h"
+#include "attach/server_program.h"
 #include "base/fault.h"
 
 namespace vdisk::attach {
@@ -29,6 +31,10 @@ namespace {
 /// How often a device that is to go, but is in use, is looked at.
 constexpr int kRetryMilliseconds = 200;
 constexpr unsigned kStartSeconds = 120;
+/// The fields of an estate that say what it is: the attachment's description; and that another version of the
+/// program has served it up to now.
+constexpr std::string_view kEstate = "estate";
+constexpr std::string_view kRenew = "renew";
 
 Result<FileIdentity> identity_of(const std::string& path) {
   struct stat status{};
@@ -36,30 +42,6 @@ Result<FileIdentity> identity_of(const std::string& path) {
     return fail_errno(faults::kDevice, errno, "asking for the identity of {}", path);
   }
   return FileIdentity{.device = status.st_dev, .inode = status.st_ino};
-}
-
-/// What the disk shows, read through the device that it became.
-filesystem::PartitionTable read_table(const Provided& provided, std::vector<std::string>& notes) {
-  const int fd = provided.device->fd();
-  const filesystem::DiskReader read = [fd, &provided](DiskOffset at, std::span<std::byte> into) -> Status {
-    while (!into.empty()) {
-      const ssize_t got = ::pread(fd, into.data(), into.size(), static_cast<off_t>(at.bytes));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0)
-        return fail_errno(faults::kDevice, got < 0 ? errno : EIO, "reading {}", provided.device->node());
-      into = into.subspan(static_cast<std::size_t>(got));
-      at.bytes += static_cast<std::uint64_t>(got);
-    }
-    return {};
-  };
-  auto table =
-      filesystem::read_partition_table(read, provided.info.size_bytes, provided.info.logical_sector_bytes);
-  if (!table) {
-    notes.push_back(table.error().message());
-    return {};
-  }
-  if (table->damage) notes.push_back(table->damage->message());
-  return *std::move(table);
 }
 
 class Keeper {
@@ -79,11 +61,12 @@ class Keeper {
   Status begin() {
     // Read in any case: what lies unread in a socket that is closed keeps its other side from reading the
     // answer.
-    const Fields message = VDISK_TRY(receive_message(client_.get(), -1));
+    Estate message = VDISK_TRY(Estate::receive(client_.get(), -1));
+    if (message.fields.has(kEstate)) return inherit(std::move(message));
     VDISK_TRY(may_attach());
     // A worker that is killed while nobody watches it yet must not leave us waiting for its file for ever.
     ::alarm(kStartSeconds);
-    auto request = parse_request(message);
+    auto request = parse_request(message.fields);
     if (!request)
       return fail(faults::kForeignAnswer, "the client's request is not one that this version knows");
     request_ = *std::move(request);
@@ -96,7 +79,9 @@ class Keeper {
     provided_.emplace(VDISK_TRY(provide(request_, trace)));
     notes_ = provided_->notes;
     provided_->info.process = static_cast<std::uint64_t>(::getpid());
-    if (request_.options.partitions) add_partitions();
+    watch_partitions();
+    if (partitions_)
+      provided_->info.partitions = follow_table(*provided_->device, provided_->info, warnings_);
     const Status published = publish_record();
     if (!published) {
       static_cast<void>(take_away(*provided_->device, request_.options.read_only, Manner::kForce));
@@ -115,18 +100,22 @@ class Keeper {
                 found->device_node);
   }
 
-  void add_partitions() {
-    const filesystem::PartitionTable table = read_table(*provided_, warnings_);
-    provided_->info.partitions =
-        attach::add_partitions(provided_->device->fd(), provided_->device->node(), table, warnings_);
+  void watch_partitions() {
+    if (request_.options.partitions) partitions_.emplace(provided_->device->node());
+  }
+
+  AttachmentRecord record() const {
+    AttachmentRecord record;
+    static_cast<AttachmentInfo&>(record) = provided_->info;
+    record.image = image_;
+    record.backing = provided_->device->backing();
+    return record;
   }
 
   Status publish_record() {
-    AttachmentRecord record;
-    static_cast<AttachmentInfo&>(record) = provided_->info;
-    record.image = VDISK_TRY(identity_of(request_.path));
-    record.backing = provided_->device->backing();
-    record_.emplace(VDISK_TRY(publish(record)));
+    image_ = VDISK_TRY(identity_of(request_.path));
+    record_.emplace(VDISK_TRY(publish(record())));
+    shown_ = provided_->info;
     control_ = VDISK_TRY(listen_beside(*record_));
     return {};
   }
@@ -140,6 +129,64 @@ class Keeper {
     for (const std::string& warning : warnings_) fields.add("warning", warning);
     leaving_ = !send_message(client_.get(), fields);
     if (request_.options.permanent) client_.reset();
+    entrust();
+    return {};
+  }
+
+  /// All that a successor needs, but for what is the companion's.
+  Estate estate() const {
+    Estate estate;
+    estate.fields = to_fields(request_);
+    Fields info;
+    add_info(info, provided_->info);
+    estate.fields.add(kEstate, info.format());
+    estate.fields.add("image_device", image_.device);
+    estate.fields.add("image_inode", image_.inode);
+    record_->bequeath(estate);
+    provided_->device->bequeath(estate);
+    estate.add("control", control_.get());
+    estate.add("client", client_.get());
+    return estate;
+  }
+
+  void entrust() {
+    provided_->device->entrust([this] { return estate(); });
+  }
+
+  /// In the place of a keeper that was killed, or of another version.
+  Status inherit(Estate estate) {
+    const UniqueFd predecessor = std::move(client_);  // take_over() finds the client's
+    const Status taken = take_over(estate);
+    Fields answer;
+    answer.add("done", true);
+    // A predecessor that has not waited goes on by itself.
+    if (!send_message(predecessor.get(), taken ? answer : to_fields(taken.error())) || !taken) {
+      if (record_) record_->forget();
+      ::_exit(1);
+    }
+    if (estate.fields.has(kRenew)) on_companion(provided_->device->renew());
+    entrust();
+    show_changes();
+    return {};
+  }
+
+  Status take_over(Estate& estate) {
+    auto request = parse_request(estate.fields);
+    const auto text = Fields::parse(estate.fields.text(kEstate).value_or(""));
+    const auto device = estate.fields.number<std::uint64_t>("image_device");
+    const auto inode = estate.fields.number<std::uint64_t>("image_inode");
+    AttachmentInfo info;
+    if (!request || !text || !take_info(*text, info) || !device || !inode)
+      return fail(faults::kForeignAnswer, "an attachment was handed over that this version does not know");
+    request_ = *std::move(request);
+    image_ = {.device = *device, .inode = *inode};
+    record_.emplace(VDISK_TRY(PublishedRecord::inherit(estate)));
+    control_ = estate.take("control");
+    client_ = estate.take("client");
+    auto provided = VDISK_TRY(adopt(request_, info, estate));
+    info.process = static_cast<std::uint64_t>(::getpid());
+    provided_.emplace(std::move(provided), std::move(info), std::vector<std::string>{});
+    watch_partitions();
     return {};
   }
 
@@ -151,10 +198,12 @@ class Keeper {
     while (provided_) {
       if (leaving_) static_cast<void>(detach(end_ ? Manner::kGiveUp : Manner::kOrderly));
       if (!provided_) break;
-      std::array<pollfd, 4> waiting = {{{signalled.get(), POLLIN, 0},
+      std::array<pollfd, 6> waiting = {{{signalled.get(), POLLIN, 0},
                                         {control_.get(), POLLIN, 0},
-                                        {client_ ? client_.get() : -1, POLLIN, 0},
-                                        {provided_->device->ended_fd(), POLLIN, 0}}};
+                                        {client_.get(), POLLIN, 0},
+                                        {provided_->device->ended_fd(), POLLIN, 0},
+                                        {partitions_ ? partitions_->closed_fd() : -1, POLLIN, 0},
+                                        {partitions_ ? partitions_->finished_fd() : -1, POLLIN, 0}}};
       if (::poll(waiting.data(), waiting.size(), leaving_ ? kRetryMilliseconds : -1) < 0) continue;
       if (waiting[0].revents != 0) on_signal(signalled.get());
       if (waiting[1].revents != 0) on_control();
@@ -163,7 +212,8 @@ class Keeper {
         client_.reset();
         leaving_ = true;
       }
-      if (provided_ && waiting[3].revents != 0) on_server_end();
+      if (provided_ && waiting[3].revents != 0) on_companion(provided_->device->revive());
+      if (provided_ && (waiting[4].revents | waiting[5].revents) != 0) on_partitions();
     }
     client_.reset();
     outlast_users(lingering_.first, lingering_.second);
@@ -175,13 +225,44 @@ class Keeper {
     while (::read(signalled, &info, sizeof info) > 0) leaving_ = true;
   }
 
-  /// What cannot be brought back has errors for its users by now, and goes when they let it go.
-  void on_server_end() {
-    Status alive = provided_->device->revive();
-    if (alive) return;
-    end_ = std::move(alive).error();
-    end_->add_context("the disk stopped to work before it was detached");
-    leaving_ = true;
+  /// There is another companion, or none. What cannot be brought back has errors for its users by now, and
+  /// goes when they let it go.
+  void on_companion(Status alive) {
+    if (!alive) {
+      end_ = std::move(alive).error();
+      end_->add_context("the disk stopped to work before it was detached");
+      leaving_ = true;
+    }
+    show_changes();
+  }
+
+  void on_partitions() {
+    if (partitions_->look(*provided_->device, provided_->info)) show_changes();
+  }
+
+  /// Waits until the partitions follow what was written before this call.
+  void settle_partitions() {
+    if (!partitions_) return;
+    on_partitions();
+    while (partitions_->reading()) {
+      std::array<pollfd, 2> waiting = {
+          {{partitions_->finished_fd(), POLLIN, 0}, {provided_->device->ended_fd(), POLLIN, 0}}};
+      if (::poll(waiting.data(), waiting.size(), -1) < 0) continue;
+      if (waiting[1].revents != 0) on_companion(provided_->device->revive());
+      on_partitions();
+    }
+  }
+
+  /// Brings the record up to date. One that cannot be written stays as it was.
+  void show_changes() {
+    if (!record_) return;
+    AttachmentInfo& info = provided_->info;
+    info.companion_process = static_cast<std::uint64_t>(provided_->device->companion().process);
+    if (partitions_) info.partitions = partitions_of(provided_->device->node());
+    if (info == shown_) return;
+    if (!record_->update(record())) return;
+    shown_ = info;
+    entrust();
   }
 
   void on_control() {
@@ -191,7 +272,12 @@ class Keeper {
     if (!request) return;
     const std::string command = request->text("command").value_or("");
     Fields fields;
-    if (command == kDetachCommand || command == kForceCommand) {
+    if (command == kRestartCommand) {
+      fields = restart(request->text("program").value_or(""), peer.get());
+    } else if (command == kShowCommand) {
+      settle_partitions();
+      add_info(fields, provided_->info);
+    } else if (command == kDetachCommand || command == kForceCommand) {
       const Manner careful = end_ ? Manner::kGiveUp : Manner::kOrderly;
       const Status gone = detach(command == kForceCommand ? Manner::kForce : careful);
       if (!gone || end_) {
@@ -205,15 +291,32 @@ class Keeper {
     send_message(peer.get(), fields);
   }
 
+  /// Another program goes on with all this, and this one ends without a word. Returns what went wrong.
+  Fields restart(const std::string& program, int peer) {
+    settle_partitions();
+    Estate all = estate();
+    provided_->device->companion().bequeath(all);
+    all.fields.add(kRenew, true);
+    const Status given = hand_over(all, program);
+    if (!given) return to_fields(given.error());
+    Fields answer;
+    answer.add("done", true);
+    send_message(peer, answer);
+    ::_exit(0);
+  }
+
   /// After success, and after whatever cannot be undone, nothing is left but to end.
   Status detach(Manner manner) {
     const std::string node = provided_->device->node();
     const FileIdentity backing = provided_->device->backing();
+    if (manner == Manner::kForce) provided_->device->abort();
+    settle_partitions();
     Status gone = take_away(*provided_->device, request_.options.read_only, manner);
     // Somebody uses it, or it could not be flushed: all is as it was.
     if (!gone && provided_->device->fd() >= 0) return gone;
     record_.reset();
     control_.reset();
+    partitions_.reset();
     provided_.reset();
     lingering_ = {node, backing};
     // What was asked for by force is done: who still has the device has nothing but errors from it, and an
@@ -226,6 +329,9 @@ class Keeper {
   AttachRequest request_;
   std::optional<Provided> provided_;
   std::optional<PublishedRecord> record_;
+  std::optional<PartitionWatch> partitions_;
+  FileIdentity image_;
+  AttachmentInfo shown_;  ///< What the record says.
   UniqueFd control_;
   std::vector<std::string> notes_;
   std::vector<std::string> warnings_;

@@ -4,6 +4,7 @@
 // descriptor 3; not for people.
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +26,8 @@ bool is_socket(int fd) {
 /// Nothing of whoever started us: no terminal, folder, descriptors, or signal settings.
 void become_daemon() {
   ::setsid();
+  // One that was started by a companion has the name of the link that this was done by.
+  ::prctl(PR_SET_NAME, "vdisk-server", 0, 0, 0);
   static_cast<void>(::chdir("/"));
   ::umask(077);
   ::close_range(kClient + 1, ~0U, 0);
