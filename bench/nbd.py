@@ -14,6 +14,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "bench"
+PLUGIN = "nbdkit-vdisk-plugin.so"
 MIB = 1 << 20
 
 
@@ -38,6 +39,17 @@ def seconds(uri):
     return time.perf_counter() - begin
 
 
+def copies(build, folder, raw, repeat):
+    """For each kind of image of the raw file: its name, the seconds of nbdkit's file plugin, ours."""
+    for name, options in (("fixed.vhd", ["--type", "fixed"]), ("dynamic.vhd", []), ("dynamic.vhdx", [])):
+        image = pathlib.Path(folder, name)
+        run(build / "vdisk", "convert", raw, image, "--source-format", "raw", "--quiet", *options)
+        with served(f"{folder}/a", "file", raw) as theirs, served(f"{folder}/b", build / PLUGIN, image) as ours:
+            times = [(seconds(theirs), seconds(ours)) for _ in range(repeat)]
+        image.unlink()
+        yield name, *zip(*times)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=15)
@@ -46,7 +58,6 @@ def main():
     arguments = parser.parse_args()
     run("cmake", "--preset", "bench", cwd=ROOT, stdout=subprocess.DEVNULL)
     run("cmake", "--build", BUILD, "--target", "vdisk", "nbdkit_vdisk_plugin", stdout=subprocess.DEVNULL)
-    vdisk, plugin = BUILD / "vdisk", BUILD / "nbdkit-vdisk-plugin.so"
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         raw = pathlib.Path(folder, "disk.raw")
         block = os.urandom(MIB)
@@ -55,13 +66,8 @@ def main():
                 file.write(i.to_bytes(8, "little") + block[8:])
         print(f"nbdcopy of {arguments.mib} MiB of data, medians of {arguments.repeat} turns\n")
         print("| nbdcopy to null | nbdkit file, raw | our plugin | ratio | wanted |\n|---|---|---|---|---|")
-        for name, options in (("fixed.vhd", ["--type", "fixed"]), ("dynamic.vhd", []), ("dynamic.vhdx", [])):
-            image = pathlib.Path(folder, name)
-            run(vdisk, "convert", raw, image, "--source-format", "raw", "--quiet", *options)
-            with served(f"{folder}/a", "file", raw) as theirs, served(f"{folder}/b", plugin, image) as ours:
-                times = [(seconds(theirs), seconds(ours)) for _ in range(arguments.repeat)]
-            image.unlink()
-            raw_time, our_time = (statistics.median(column) for column in zip(*times))
+        for name, theirs, ours in copies(BUILD, folder, raw, arguments.repeat):
+            raw_time, our_time = statistics.median(theirs), statistics.median(ours)
             print(f"| {name} | {raw_time:.3f} s | {our_time:.3f} s | {raw_time / our_time:.3f} | 0.95 |", flush=True)
 
 

@@ -23,12 +23,13 @@ import threading
 import time
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-SKIPPED = 77
-MIB = 1 << 20
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import disks  # noqa: E402
+from disks import (MIB, PATIENCE_SECONDS, ROOT, Case, allocated, children_of, file_hash, run, sector_size,  # noqa: E402
+                   tree_hash, wait_until)
+
 VDISK = ""
 SERVER = ""
-PATIENCE_SECONDS = 20
 # Writes what it reads, piece by piece, each to a file of its own, flushed.
 WRITER = """
 import os, sys
@@ -45,43 +46,6 @@ while True:
 """
 
 
-def run(*words, check=True, **options):
-    result = subprocess.run([str(word) for word in words], capture_output=True, text=True, **options)
-    if check and result.returncode != 0:
-        raise AssertionError(f"{words} gave {result.returncode}: {result.stdout}{result.stderr}")
-    return result
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited {PATIENCE_SECONDS} s for {what}")
-        time.sleep(0.02)
-
-
-def file_hash(path):
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
-
-
-def tree_hash(folder):
-    folder = pathlib.Path(folder)
-    return {str(path.relative_to(folder)): file_hash(path)
-            for path in sorted(folder.rglob("*")) if path.is_file() and "lost+found" not in path.parts}
-
-
-def allocated(path):
-    return os.stat(path).st_blocks * 512
-
-
-def sector_size(device):
-    return int(pathlib.Path(f"/sys/block/{pathlib.Path(device).name}/queue/logical_block_size").read_text())
-
-
-def children_of(process):
-    return [int(pid) for pid in pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-
-
 def feed(writer, pieces, enough):
     """Keeps the writer at work until there were enough kills."""
     number = 0
@@ -91,66 +55,6 @@ def feed(writer, pieces, enough):
         number += 1
     writer.stdin.write(bytes(4))
     writer.stdin.close()
-
-
-class Case(unittest.TestCase):
-    def setUp(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vdisk-attach-"))
-        os.environ["VDISK_RUNTIME_DIR"] = str(self.folder / "run")
-        os.environ["VDISK_STATE_DIR"] = str(self.folder / "state")
-        os.environ["VDISK_SERVER"] = SERVER
-        self.mounted = []
-        self.addCleanup(self.clean_up)
-
-    def clean_up(self):
-        for place in reversed(self.mounted):
-            run("umount", "-l", place, check=False)
-        run(VDISK, "detach", "--all", "--force", check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def create(self, name, *options):
-        path = self.folder / name
-        run(VDISK, "create", path, *options)
-        return path
-
-    def vdisk(self, *words):
-        return run(VDISK, *words, check=False)
-
-    def attach(self, image, *options):
-        return json.loads(run(VDISK, "attach", image, "--json", *options).stdout)
-
-    def detach(self, name, *options):
-        run(VDISK, "detach", name, *options)
-
-    def listed(self):
-        return json.loads(run(VDISK, "list", "--json").stdout)
-
-    def refused(self, code, *words):
-        result = self.vdisk(*words, "--json")
-        self.assertEqual(result.returncode, 1, result.stdout + result.stderr)
-        error = json.loads(result.stdout)["error"]
-        self.assertEqual(error["code"], code, error)
-        return error
-
-    def mount(self, device, *options):
-        place = pathlib.Path(tempfile.mkdtemp(prefix="mnt", dir=self.folder))
-        run("mount", *options, device, place)
-        self.mounted.append(place)
-        return place
-
-    def umount(self, place):
-        run("umount", place)
-        self.mounted.remove(place)
-
-    def assert_clean(self, image):
-        result = self.vdisk("check", "--chain", image)
-        self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
-
-    def assert_gone(self, device):
-        backing = pathlib.Path(f"/sys/block/{pathlib.Path(device).name}/loop/backing_file")
-        shown = backing.read_text() if backing.exists() else ""
-        self.assertNotIn(str(self.folder), shown)
-        self.assertEqual(list(pathlib.Path("/dev").glob(pathlib.Path(device).name + "p*")), [])
 
 
 class FileSystems(Case):
@@ -487,19 +391,6 @@ class Kills(Case):
         self.detach(image)
         self.assert_clean(image)
 
-    def worker_of(self, disk):
-        try:
-            wait_until(lambda: children_of(disk["process"]), "a worker")
-        except (AssertionError, FileNotFoundError):
-            run("umount", "-l", *self.mounted, check=False)
-            raise AssertionError("there is no worker: " + self.vdisk("detach", disk["device"]).stderr) from None
-        return children_of(disk["process"])[0]
-
-    def kill_worker(self, disk):
-        worker = self.worker_of(disk)
-        os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: worker not in children_of(disk["process"]), "the worker's end")
-
     def hot_restart(self, image, kills):
         disk = self.attach(image)
         run("mkfs.ext4", "-q", "-F", disk["device"])
@@ -801,35 +692,11 @@ class Speed(Case):
               ", ".join(f"{kind} {seconds * 1000:.0f} ms" for kind, seconds in best.items()), file=sys.stderr)
 
 
-def missing():
-    if os.geteuid() != 0:
-        return "root is needed"
-    for path in ("/dev/loop-control", "/dev/fuse"):
-        try:
-            os.close(os.open(path, os.O_RDWR))
-        except OSError as error:
-            return str(error)
-    for tool in ("sfdisk", "mkfs.ext4", "mkntfs", "ntfs-3g", "fstrim", "losetup"):
-        if shutil.which(tool) is None:
-            return f"{tool} is needed"
-    return None
-
-
 def main():
     global VDISK, SERVER
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vdisk", required=True)
-    parser.add_argument("--server", required=True)
-    parser.add_argument("-v", "--verbose", action="store_true")
-    parser.add_argument("cases", nargs="*")
-    arguments = parser.parse_args()
-    reason = missing()
-    if reason:
-        print(f"skipped: attached disks cannot be tried here: {reason}")
-        return SKIPPED
-    VDISK, SERVER = os.path.abspath(arguments.vdisk), os.path.abspath(arguments.server)
-    words = [sys.argv[0]] + (["-v"] if arguments.verbose else []) + arguments.cases
-    return 0 if unittest.main(argv=words, exit=False).result.wasSuccessful() else 1
+    arguments = disks.main(argparse.ArgumentParser(description=__doc__))
+    VDISK, SERVER = disks.VDISK, disks.SERVER
+    return disks.run_cases(arguments)
 
 
 if __name__ == "__main__":
