@@ -19,6 +19,7 @@ namespace vdisk::attach {
 class Fields {
  public:
   void add(std::string_view key, std::string_view value) { fields_.emplace_back(key, value); }
+  void add(std::string_view key, const char* value) { add(key, std::string_view(value)); }  // no bool
   void add(std::string_view key, std::uint64_t value);
   void add(std::string_view key, bool value) { add(key, std::uint64_t{value}); }
 

@@ -27,25 +27,17 @@ class LoopOnFile final : public ProvidedDevice {
   FileIdentity backing() const noexcept override { return device_.backing(); }
   const Companion& companion() const noexcept override { return standby_; }
 
-  /// The device needs nobody: where no other can be had, it goes on without.
   Status revive() override {
     static_cast<void>(await_companion(standby_));
-    standby_ = {};
-    if (!limit_.allows_another()) return {};
-    if (auto another = start_idle_companion(image_)) {
-      standby_ = *std::move(another);
-      entrust_again();
-    }
-    return {};
+    return replace();
   }
   Status renew() override {
     end_standby();
-    return revive();
+    return replace();
   }
 
   Status remove() override {
     end_standby();
-    static_cast<void>(await_companion(standby_));
     return device_.remove();
   }
   void abort() noexcept override { device_.starve(); }
@@ -56,7 +48,18 @@ class LoopOnFile final : public ProvidedDevice {
   }
 
  private:
-  void end_standby() const noexcept {
+  /// The device needs nobody: where no other can be had, it goes on without.
+  Status replace() {
+    standby_ = {};
+    if (!limit_.allows_another()) return {};
+    if (auto another = start_idle_companion(image_)) {
+      standby_ = *std::move(another);
+      entrust_again();
+    }
+    return {};
+  }
+  /// What it was left with is closed when this returns; one that is stopped ends when it goes on.
+  void end_standby() const {
     if (!standby_.socket) return;
     standby_.release();
     ::shutdown(standby_.socket.get(), SHUT_WR);

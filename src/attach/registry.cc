@@ -370,9 +370,16 @@ std::vector<std::string> record_names(int folder) {
 
 void add_records(const Folder& where, int folder, std::vector<FoundRecord>& found) {
   for (const std::string& name : record_names(folder)) {
-    const auto fd = open_record(folder, name, where, O_RDONLY);
+    auto fd = open_record(folder, name, where, O_RDONLY);
     if (!fd || !*fd) continue;
-    const auto alive = is_alive((*fd)->get(), name);
+    auto alive = is_alive((*fd)->get(), name);
+    // A dead file that lost its name was replaced by a living one (PublishedRecord::update).
+    for (unsigned attempt = 0; alive && !*alive && !still_named(folder, name, (*fd)->get()); ++attempt) {
+      fd = open_record(folder, name, where, O_RDONLY);
+      if (!fd || !*fd || attempt == kMostAttempts) break;
+      alive = is_alive((*fd)->get(), name);
+    }
+    if (!fd || !*fd) continue;
     auto text = read_text((*fd)->get(), name);
     auto record = text ? parse_record(*text) : std::nullopt;
     if (!alive || !record || record->handshake != kHandshake || record_name(record->image) != name) continue;

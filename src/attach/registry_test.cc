@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "attach/estate.h"
 #include "attach/faults.h"
 
 namespace vdisk::attach {
@@ -158,6 +159,53 @@ TEST_F(Registry, AnImageIsAttachedOnce) {
   published->withdraw();
   published->withdraw();
   EXPECT_TRUE(publish(record(), options_));
+}
+
+TEST_F(Registry, AnUpdateIsSeenAtOnceAndNeverADeadRecord) {
+  AttachmentRecord changing = record();
+  auto published = publish(changing, options_);
+  ASSERT_TRUE(published) << published.error().message();
+  std::atomic<bool> done{false};
+  std::thread looking([&] {
+    while (!done) {
+      const auto all = all_records(options_);
+      ASSERT_TRUE(all);
+      ASSERT_EQ(all->size(), 1U);
+      ASSERT_TRUE(all->front().alive);
+      const auto found = find();
+      ASSERT_TRUE(found) << found.error().message();
+      ASSERT_TRUE(*found);
+    }
+  });
+  for (std::uint64_t i = 0; i < 500; ++i) {
+    changing.companion_process = i;
+    const Status updated = published->update(changing);
+    ASSERT_TRUE(updated) << updated.error().message();
+    const auto found = find();
+    ASSERT_TRUE(found && *found);
+    EXPECT_EQ(**found, changing);
+  }
+  done = true;
+  looking.join();
+  published->withdraw();
+  EXPECT_TRUE(fs::is_empty(*options_.folder));
+}
+
+TEST_F(Registry, ARecordThatWasHandedOnLivesWithItsHeir) {
+  Estate estate;
+  {
+    auto published = publish(record(), options_);
+    ASSERT_TRUE(published) << published.error().message();
+    published->bequeath(estate);
+    published->forget();
+  }
+  ASSERT_TRUE(find() && *find());
+  auto heir = PublishedRecord::inherit(estate);
+  ASSERT_TRUE(heir) << heir.error().message();
+  EXPECT_FALSE(PublishedRecord::inherit(estate)) << "there is one";
+  ASSERT_TRUE(find() && *find());
+  heir->withdraw();
+  EXPECT_FALSE(*find());
 }
 
 TEST_F(Registry, MovingARecordKeepsIt) {
@@ -314,7 +362,7 @@ TEST_F(Registry, DamageMattersOnlyInALiveRecord) {
   make_folder();
   const std::string good = format_record(record());
   std::string newer = good;
-  newer.replace(newer.find("handshake=2"), 11, "handshake=3");
+  newer.replace(newer.find("handshake=3"), 11, "handshake=4");
   for (const std::string& text :
        {std::string(), std::string("garbage"), good.substr(0, good.size() - 4), newer,
         format_record(record({9, 9})),  // another image's record under this image's name
@@ -428,7 +476,7 @@ TEST(RecordText, RoundTripsAndIsStrict) {
   EXPECT_FALSE(with("image_inode=0", "image_inode=-1"));
   EXPECT_FALSE(with("image_inode=0", "image_inode=18446744073709551616"));
   EXPECT_FALSE(with("image_inode=0", "image_inode=0x1"));
-  EXPECT_FALSE(with("handshake=2", "handshake=4294967296"));
+  EXPECT_FALSE(with("handshake=3", "handshake=4294967296"));
   EXPECT_FALSE(with("%25c", "%2"));
   EXPECT_FALSE(with("%25", "%zz"));
   EXPECT_FALSE(with("%25", "%00"));

@@ -19,42 +19,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import disks  # noqa: E402
-from disks import (MIB, PATIENCE_SECONDS, ROOT, Case, allocated, children_of, file_hash, run, sector_size,  # noqa: E402
+from disks import (MIB, PATIENCE_SECONDS, ROOT, Case, allocated, file_hash, run, sector_size,  # noqa: E402
                    tree_hash, wait_until)
 
 VDISK = ""
 SERVER = ""
-# Writes what it reads, piece by piece, each to a file of its own, flushed.
-WRITER = """
-import os, sys
-number = 0
-while True:
-    size = int.from_bytes(sys.stdin.buffer.read(4), "little")
-    if size == 0:
-        break
-    with open(os.path.join(sys.argv[1], str(number % 40)), "wb") as file:
-        file.write(sys.stdin.buffer.read(size))
-        file.flush()
-        os.fsync(file.fileno())
-    number += 1
-"""
-
-
-def feed(writer, pieces, enough):
-    """Keeps the writer at work until there were enough kills."""
-    number = 0
-    while not enough.is_set() or number % 4:
-        piece = pieces[number % 4]
-        writer.stdin.write(len(piece).to_bytes(4, "little") + piece)
-        number += 1
-    writer.stdin.write(bytes(4))
-    writer.stdin.close()
 
 
 class FileSystems(Case):
@@ -65,8 +39,7 @@ class FileSystems(Case):
         first = mib // 2
         run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"],
             input=f"label: gpt\nsize={first}MiB, name=first\nname=second\n")
-        self.detach(image)
-        disk = self.attach(image)
+        disk = self.current(disk)
         self.assertEqual(disk["partitions"], [disk["device"] + "p1", disk["device"] + "p2"])
         return disk
 
@@ -268,6 +241,41 @@ class Options(Case):
             self.assertTrue(stat.S_ISBLK(os.stat(node).st_mode))
             self.assertEqual(int(run("blockdev", "--getsize64", node).stdout), 8 * MIB)
 
+    def test_partitions_follow_the_table(self):
+        for kind in ("fixed", "dynamic"):
+            image = self.create(f"{kind}.vhdx", "--size", "64M", "--type", kind)
+            disk = self.attach(image)
+            self.assertEqual(disk["partitions"], [])
+
+            def write(table, disk=disk):
+                run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"], input=table)
+                return [node.rpartition("p")[2] for node in self.current(disk)["partitions"]]
+
+            self.assertEqual(write("label: dos\nsize=8MiB\nsize=8MiB\n"), ["1", "2"])
+            first = disk["device"] + "p1"
+            run("mkfs.ext4", "-q", "-F", first)
+            place = self.mount(first)
+            # The first is in use, and stays; the second grows, a third comes.
+            self.assertEqual(write("label: dos\nsize=8MiB\nsize=16MiB\nsize=8MiB\n"), ["1", "2", "3"])
+            self.assertEqual(int(run("blockdev", "--getsize64", disk["device"] + "p2").stdout), 16 * MIB)
+            # A table that wants another first partition cannot have it as long as it is in use.
+            self.assertEqual(write("label: dos\nstart=30MiB, size=4MiB\n"), ["1"])
+            self.assertEqual(int(run("blockdev", "--getsize64", first).stdout), 8 * MIB)
+            (place / "file").write_bytes(b"still there")
+            self.umount(place)
+            self.assertEqual(write("label: gpt\nstart=1MiB, size=4MiB\n"), ["1"])
+            self.assertEqual(int(run("blockdev", "--getsize64", first).stdout), 4 * MIB)
+            run("wipefs", "-q", "-a", disk["device"])
+            self.assertEqual(self.current(disk)["partitions"], [])
+            self.detach(image)
+            self.assert_gone(disk["device"])
+
+    def test_nothing_is_followed_without_partitions(self):
+        image = self.create("disk.vhdx", "--size", "64M")
+        disk = self.attach(image, "--no-partitions")
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"], input="label: dos\nsize=8MiB\n")
+        self.assertEqual(self.current(disk)["partitions"], [])
+
     def test_several_and_all(self):
         images = [self.create(f"{n}.vhdx", "--size", "16M") for n in range(3)]
         self.assertEqual(len(json.loads(run(VDISK, "attach", *images, "--json").stdout)), 3)
@@ -368,141 +376,6 @@ class Lifetimes(Case):
                 self.assertEqual(len(self.listed()), 1, "it waits for its users")
             wait_until(lambda: not self.listed(), "the end")
             self.assert_clean(image)
-
-
-class Kills(Case):
-    """The floor: whoever is killed, the image is good and no device is stuck."""
-
-    def mounted_disk(self, image):
-        disk = self.attach(image)
-        run("mkfs.ext4", "-q", "-F", disk["device"])
-        place = self.mount(disk["device"])
-        (place / "flushed").write_bytes(b"kept" * 10_000)
-        os.sync()
-        return disk, place
-
-    def assert_kept(self, image):
-        self.vdisk("list")  # who looks, heals
-        disk = self.attach(image)
-        place = self.mount(disk["device"])
-        self.assertEqual((place / "flushed").read_bytes(), b"kept" * 10_000)
-        self.umount(place)
-        self.assertIn(run("e2fsck", "-f", "-p", disk["device"], check=False).returncode, (0, 1))
-        self.detach(image)
-        self.assert_clean(image)
-
-    def hot_restart(self, image, kills):
-        disk = self.attach(image)
-        run("mkfs.ext4", "-q", "-F", disk["device"])
-        place = self.mount(disk["device"])
-        noise = random.Random(3)
-        pieces = [noise.randbytes(3 * MIB) for _ in range(4)]
-        writer = subprocess.Popen([sys.executable, "-c", WRITER, place], stdin=subprocess.PIPE)
-        enough = threading.Event()
-        feeder = threading.Thread(target=feed, args=(writer, pieces, enough))
-        feeder.start()
-        for _ in range(kills):
-            time.sleep(noise.uniform(0.02, 0.2))
-            self.kill_worker(disk)
-        enough.set()
-        feeder.join()
-        self.assertEqual(writer.wait(), 0)
-        wanted = {path.name: hashlib.sha256(pieces[int(path.name) % 4]).hexdigest() for path in place.glob("[0-9]*")}
-        self.assertGreater(len(wanted), 0)
-        pathlib.Path("/proc/sys/vm/drop_caches").write_text("1")
-        self.assertEqual(tree_hash(place), wanted)
-        self.umount(place)
-        run("e2fsck", "-f", "-n", disk["device"])
-        self.detach(image)
-        self.assert_clean(image)
-
-    def test_hot_restart(self):
-        kills = 50 if os.environ.get("VDISK_LONG") else 8
-        self.hot_restart(self.create("disk.vhdx", "--size", "256M", "--block-size", "1M"), kills)
-        self.hot_restart(self.create("disk.vhd", "--size", "256M", "--block-size", "512K"), kills)
-        base = self.create("base.vhdx", "--size", "256M", "--block-size", "1M")
-        self.hot_restart(self.create("child.vhdx", "--parent", base), kills)
-
-    def test_nothing_can_take_the_image_between_two_workers(self):
-        image = self.create("disk.vhdx", "--size", "64M")
-        disk = self.attach(image)
-        worker = self.worker_of(disk)
-        os.kill(disk["process"], signal.SIGSTOP)
-        os.kill(worker, signal.SIGKILL)
-        time.sleep(0.1)
-        self.assertEqual(self.refused(32, "info", image)["code"], 32)
-        os.kill(disk["process"], signal.SIGCONT)
-        with open(disk["device"], "rb") as device:
-            device.read(MIB)
-
-    def test_worker_without_a_successor(self):
-        image = self.create("disk.vhdx", "--size", "64M")
-        disk, place = self.mounted_disk(image)
-        hidden = self.folder / "hidden.vhdx"
-        image.rename(hidden)
-        self.kill_worker(disk)
-        self.read_fails(disk["device"])
-        self.umount(place)
-        wait_until(lambda: not self.listed(), "the end")
-        self.assert_gone(disk["device"])
-        self.assert_kept(hidden)
-
-    def read_fails(self, path):
-        with self.assertRaises(OSError), open(path, "rb", buffering=0) as device:
-            os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            while device.read(MIB):
-                pass
-
-    def test_keeper(self):
-        for kind in ("fixed", "dynamic"):
-            with self.subTest(kind):
-                image = self.create(f"{kind}.vhdx", "--size", "64M", "--type", kind)
-                disk, place = self.mounted_disk(image)
-                os.kill(disk["process"], signal.SIGKILL)
-                wait_until(lambda: not self.listed(), "a dead record to count for nothing")
-                run("umount", place)
-                self.mounted.remove(place)
-                wait_until(lambda: self.vdisk("info", image).returncode == 0, "the lock")
-                self.assert_kept(image)
-
-    def test_keeper_with_partitions(self):
-        image = self.create("disk.vhd", "--size", "64M", "--type", "fixed")
-        disk = self.attach(image)
-        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"], input="label: gpt\nsize=8MiB\nsize=8MiB\n")
-        self.detach(image)
-        disk = self.attach(image)
-        self.assertEqual(len(disk["partitions"]), 2)
-        with open(disk["partitions"][0], "rb"):
-            os.kill(disk["process"], signal.SIGKILL)
-            wait_until(lambda: not self.listed(), "a dead record to count for nothing")
-        self.assertEqual(self.listed(), [])
-        self.assert_gone(disk["device"])
-        self.assertEqual(os.listdir(self.folder / "run"), [])
-        self.attach(image)
-
-    def test_hung_worker_and_keeper(self):
-        for who in ("worker", "keeper"):
-            with self.subTest(who):
-                image = self.create(f"{who}.vhdx", "--size", "64M")
-                disk = self.attach(image)
-                (worker,) = children_of(disk["process"])
-                stopped = worker if who == "worker" else disk["process"]
-                os.kill(stopped, signal.SIGSTOP)
-                self.detach(image, "--force")
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(worker, signal.SIGCONT)
-                self.assertEqual(self.listed(), [])
-                wait_until(lambda: self.vdisk("check", image).returncode == 0, "the image's lock")
-                self.assert_gone(disk["device"])
-
-    def test_force_takes_a_mounted_disk(self):
-        image = self.create("disk.vhdx", "--size", "64M")
-        disk, place = self.mounted_disk(image)
-        self.detach(image, "--force")
-        self.assertEqual(self.listed(), [])
-        self.read_fails(disk["device"])
-        self.umount(place)
-        self.assert_kept(image)
 
 
 class LittleMemory(Case):

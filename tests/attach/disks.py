@@ -53,10 +53,6 @@ def sector_size(device):
     return int(pathlib.Path(f"/sys/block/{pathlib.Path(device).name}/queue/logical_block_size").read_text())
 
 
-def children_of(process):
-    return [int(pid) for pid in pathlib.Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-
-
 class Case(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="vdisk-attach-"))
@@ -116,18 +112,26 @@ class Case(unittest.TestCase):
         self.assertNotIn(str(self.folder), shown)
         self.assertEqual(list(pathlib.Path("/dev").glob(pathlib.Path(device).name + "p*")), [])
 
-    def worker_of(self, disk):
+    def current(self, disk):
+        """The attachment as it is now."""
+        return next(entry for entry in self.listed() if entry["device"] == disk["device"])
+
+    def kill(self, disk, which):
+        """Kills one of the two processes of an attachment; returns when there is another in its place."""
+        before = self.current(disk)
+        os.kill(before[which], signal.SIGKILL)
         try:
-            wait_until(lambda: children_of(disk["process"]), "a worker")
-        except (AssertionError, FileNotFoundError):
+            wait_until(lambda: self.current(disk)[which] not in processes(before), "a successor")
+        except StopIteration:
             run("umount", "-l", *self.mounted, check=False)
-            raise AssertionError("there is no worker: " + self.vdisk("detach", disk["device"]).stderr) from None
-        return children_of(disk["process"])[0]
+            raise AssertionError("nobody was left: " + self.vdisk("detach", disk["device"]).stderr) from None
 
     def kill_worker(self, disk):
-        worker = self.worker_of(disk)
-        os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: worker not in children_of(disk["process"]), "the worker's end")
+        self.kill(disk, "companion_process")
+
+
+def processes(disk):
+    return disk["process"], disk["companion_process"]
 
 
 def missing(tools):
