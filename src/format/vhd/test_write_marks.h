@@ -116,9 +116,10 @@ class MarkedDisk {
         type_(type),
         block_sectors_(block_bytes / 512) {}
 
-  Status open(const Growth& growth) {
+  /// `memory`: of what the sessions before this one answered and did not flush.
+  Status open(const Growth& growth, IntentMemory* memory = nullptr) {
     image_ = VDISK_TRY(open_shared(file_, true, growth));
-    return {};
+    return memory == nullptr ? Status{} : image_->keep_intents(*memory);
   }
   /// Takes what is there for what was written.
   void observe() {

@@ -2,6 +2,7 @@
 //
 // The plug is pulled at every moment of random sessions: writes, zeros, trims, flushes, growth, first-write
 // repairs, closes, and sessions that were killed. A VHD has no log; docs/durability.md says what it may lose.
+#include "format/intent_memory.h"
 #include "format/vhd/test_write_marks.h"
 #include "testing/crash_explorer.h"
 #include "testing/recording_file.h"
@@ -16,7 +17,7 @@ using testing::Recording;
 using testing::RecordingFile;
 
 /// What a session does most.
-enum class Focus : std::uint8_t { kAll, kWrite, kTrim, kZero, kFlush, kClose };
+enum class Focus : std::uint8_t { kAll, kWrite, kTrim, kZero, kFlush, kClose, kSuccession };
 
 class Session {
  public:
@@ -27,6 +28,10 @@ class Session {
         recording_(std::shared_ptr<File>(shape.builder().file())),
         disk_(std::make_shared<RecordingFile>(recording_), shape.type, shape.sectors(), shape.block_bytes) {
     moments_.push_back(disk_.history.moment());
+    if (focus_ != Focus::kSuccession) return;
+    auto memory = IntentMemory::create();
+    EXPECT_TRUE(memory) << memory.error().message();
+    memory_ = *std::move(memory);
   }
 
   /// The last sector is the recovery's own.
@@ -58,7 +63,7 @@ class Session {
   static constexpr Mark kRecoveryMark = 0x5151'5151'5151'5151;
 
   void open() {
-    const Status opened = disk_.open(random_() % 3 != 0 ? kStepwise : Growth{});
+    const Status opened = disk_.open(random_() % 3 != 0 ? kStepwise : Growth{}, memory_.get());
     ASSERT_TRUE(opened) << opened.error().message();
   }
 
@@ -105,12 +110,13 @@ class Session {
     // Without writes, and flushes between them, there is nothing to trim, to flush or to lose.
     if (focus_ == Focus::kAll || any >= 11) return any;
     if (any < 3) return kFlushStep;
-    constexpr std::uint32_t kSteps[] = {0, kWriteStep, kTrimStep, kZeroStep, kFlushStep, kCloseStep};
+    constexpr std::uint32_t kSteps[] = {0,          kWriteStep, kTrimStep,      kZeroStep,
+                                        kFlushStep, kCloseStep, kSuccessionStep};
     return kSteps[static_cast<std::size_t>(focus_)];
   }
 
-  static constexpr std::uint32_t kCloseStep = 0, kFlushStep = 2, kTrimStep = 6, kZeroStep = 8,
-                                 kWriteStep = 15;
+  static constexpr std::uint32_t kCloseStep = 0, kSuccessionStep = 1, kFlushStep = 2, kTrimStep = 6,
+                                 kZeroStep = 8, kWriteStep = 15;
 
   void step() {
     const std::uint64_t per_block = shape_.block_bytes / 512;
@@ -119,11 +125,16 @@ class Session {
       case kCloseStep:
         close();
         return open();
-      case 1: {
+      case kSuccessionStep: {
         // The process dies, the machine does not: what was written is in the page cache, flushed or not.
+        const auto moment = disk_.history.moment();
         disk_.drop();
+        const bool taken_over = memory_ && !memory_->pending().value().empty();
         open();
-        return disk_.observe();
+        if (!memory_) return disk_.observe();
+        // Whoever takes something over flushes.
+        if (taken_over) promise(moment);
+        return;
       }
       case kFlushStep:
       case 3:
@@ -171,6 +182,7 @@ class Session {
   const Focus focus_;
   std::mt19937 random_;
   Recording recording_;
+  std::unique_ptr<IntentMemory> memory_;  // where killed sessions have successors
   MarkedDisk disk_;
   std::vector<std::uint64_t> sectors_;    // that are looked at
   std::vector<History::Moment> moments_;  // by promise; the first is the beginning
@@ -270,7 +282,8 @@ class VhdOperationCrashes : public ::testing::TestWithParam<std::pair<const char
 INSTANTIATE_TEST_SUITE_P(Operations, VhdOperationCrashes,
                          ::testing::Values(std::pair("write", Focus::kWrite), std::pair("trim", Focus::kTrim),
                                            std::pair("zero", Focus::kZero), std::pair("flush", Focus::kFlush),
-                                           std::pair("close", Focus::kClose)),
+                                           std::pair("close", Focus::kClose),
+                                           std::pair("succession", Focus::kSuccession)),
                          [](const auto& operation) { return operation.param.first; });
 
 TEST_P(VhdOperationCrashes, AreHarmless) {

@@ -3,12 +3,14 @@
 // Scripts of writes, and what a disk must show after a power cut in the middle of one.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "format/intent_memory.h"
 #include "format/vhdx/write_test_support.h"
 #include "testing/cow_file.h"
 #include "testing/crash_explorer.h"
@@ -17,7 +19,7 @@
 namespace vdisk::vhdx {
 
 struct Step {
-  enum class Kind : std::uint8_t { kWrite, kZero, kTrim, kFlush, kReopen };
+  enum class Kind : std::uint8_t { kWrite, kZero, kTrim, kFlush, kReopen, kSuccession };
   Kind kind = Kind::kWrite;
   std::uint64_t at = 0;
   std::uint64_t length = 0;
@@ -27,6 +29,8 @@ struct Step {
   static Step trim(std::uint64_t at, std::uint64_t length) { return {Kind::kTrim, at, length}; }
   static Step flush() { return {Kind::kFlush}; }
   static Step reopen() { return {Kind::kReopen}; }
+  /// The process is killed, the machine is not, and a successor takes over what was answered.
+  static Step succession() { return {Kind::kSuccession}; }
 };
 using Script = std::vector<Step>;
 
@@ -85,7 +89,10 @@ class Player {
   enum class End { kClose, kKilled };
   Status play(const std::shared_ptr<File>& file, const Script& script, testing::Recording* recording,
               End end = End::kClose) {
-    auto image = VDISK_TRY(open(std::make_unique<SharedFile>(file), true));
+    const bool served =
+        std::ranges::any_of(script, [](const Step& step) { return step.kind == Step::Kind::kSuccession; });
+    memory_ = served ? VDISK_TRY(IntentMemory::create()) : nullptr;
+    auto image = VDISK_TRY(begin(file));
     for (const Step& step : script) {
       switch (step.kind) {
         case Step::Kind::kWrite:
@@ -107,8 +114,16 @@ class Player {
           VDISK_TRY(image->close());
           keep(recording, "close");
           image.reset();
-          image = VDISK_TRY(open(std::make_unique<SharedFile>(file), true));
+          image = VDISK_TRY(begin(file));
           break;
+        case Step::Kind::kSuccession: {
+          image.reset();
+          const bool taken_over = !VDISK_TRY(memory_->pending()).empty();
+          image = VDISK_TRY(begin(file));
+          // Whoever takes something over flushes.
+          if (taken_over) keep(recording, "succession");
+          break;
+        }
       }
     }
     if (end == End::kKilled) return {};
@@ -121,6 +136,11 @@ class Player {
   std::uint64_t kept() const { return kept_; }
 
  private:
+  Result<std::unique_ptr<Image>> begin(const std::shared_ptr<File>& file) {
+    auto image = VDISK_TRY(open(std::make_unique<SharedFile>(file), true));
+    if (memory_) VDISK_TRY(image->keep_intents(*memory_));
+    return image;
+  }
   void keep(testing::Recording* recording, const char* what) {
     kept_ = op_;
     if (recording != nullptr) recording->promise(op_, what);
@@ -129,6 +149,7 @@ class Player {
   Model& model_;
   std::uint64_t op_ = 0;
   std::uint64_t kept_ = 0;
+  std::unique_ptr<IntentMemory> memory_;  ///< Of scripts with a succession.
 };
 
 /// "" when every unit near the edges of every block shows what it may.

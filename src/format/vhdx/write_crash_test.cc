@@ -39,6 +39,29 @@ TEST_P(WritingCrashes, AtAnyMomentOfRandomWorkKeepWhatWasFlushed) {
   EXPECT_GE(states, 1500u);
 }
 
+TEST_P(WritingCrashes, AtAnyMomentOfASuccessionKeepWhatWasAnswered) {
+  std::uint64_t states = 0;
+  for (std::uint64_t seed = 1; seed <= 2 * testing::search_scale(); ++seed) {
+    ExploreOptions options;
+    options.seed = seed;
+    options.exhaustive_pieces = 5;
+    options.random_states = 16;
+    options.trashed_states = 6;
+    options.most_states = 32;
+    options.recover_every = 16;
+    options.recovery_states = 6;
+    const Script before = random_script(GetParam(), seed * 2000, 12);
+    Script script = random_script(GetParam(), seed + 500, 32);
+    for (std::size_t at = 5; at < script.size(); at += 7)
+      script.insert(script.begin() + at, Step::succession());
+    const ExploreReport report = explore(GetParam(), before, script, options);
+    ASSERT_EQ(report.failure, "") << "script seed " << seed;
+    states += report.states;
+  }
+  RecordProperty("crash_states.vhdx.succession", std::to_string(states));
+  EXPECT_GE(states, 700u);
+}
+
 TEST_P(WritingCrashes, ReusedSpaceNeverShowsWhatItHeldBefore) {
   const std::uint64_t block = GetParam().block_bytes;
   const std::uint64_t sector = GetParam().sector_bytes;
