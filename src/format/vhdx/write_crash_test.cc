@@ -89,6 +89,30 @@ TEST_P(WritingCrashes, ReusedSpaceNeverShowsWhatItHeldBefore) {
   RecordProperty("crash_states.vhdx.reuse", std::to_string(report.states));
 }
 
+TEST_P(WritingCrashes, ReusedSpaceThatASuccessorTakesOverNeverShowsWhatItHeldBefore) {
+  const std::uint64_t block = GetParam().block_bytes;
+  const std::uint64_t sector = GetParam().sector_bytes;
+  const Script before = {Step::write(0, 6 * block)};
+  const Script script = {
+      Step::trim(block, 3 * block),
+      Step::flush(),
+      Step::flush(),
+      Step::write(8 * block, sector),
+      Step::succession(),
+      Step::write(9 * block, block),
+      Step::succession(),
+      Step::write(10 * block, sector),
+  };
+  ExploreOptions options;
+  options.random_states = 16;
+  options.most_states = 16;
+  options.recover_every = 16;
+  options.recovery_states = 8;
+  const ExploreReport report = explore(GetParam(), before, script, options);
+  EXPECT_EQ(report.failure, "");
+  RecordProperty("crash_states.vhdx.succession", std::to_string(report.states));
+}
+
 TEST_P(WritingCrashes, TheLogMayGoAroundManyTimes) {
   const std::uint64_t block = GetParam().block_bytes;
   const std::uint64_t sector = GetParam().sector_bytes;
