@@ -49,12 +49,12 @@ constexpr std::array kDrivers = {
               .package = "ntfs-3g",
               .user_options = kOwnFiles,
               .needs_sharing = true},
+    // For users it hands fusermount an option that this does not know ("user=NAME").
     DriverRow{.type = "exfat",
               .kernel_read_only = "ro",
               .program = "mount.exfat-fuse",
               .package = "exfat-fuse",
-              .user_options = kOwnFiles,
-              .needs_sharing = true},
+              .only_root = true},
     // fusefat calls its own writing experimental, and it breaks the table.
     DriverRow{.type = "vfat",
               .kernel_read_only = "ro",
@@ -105,6 +105,10 @@ Status can_be_run(const DriverRow& driver, const Volume& volume, bool read_only)
                 "{}: holds {}, for which there is no driver but the kernel's: needs root", volume.name(),
                 volume.type);
   }
+  if (driver.only_root && ::geteuid() != 0) {
+    return fail(faults::kNoFileSystem, "{}: holds {}: {} serves root only", volume.name(), volume.type,
+                driver.program);
+  }
   if (find_program(driver.program).empty()) {
     return fail(faults::kNoFileSystem, "{}: holds {}: {} is not there; install the package {}", volume.name(),
                 volume.type, driver.program, driver.package);
@@ -136,7 +140,7 @@ Status run_driver(const DriverRow& driver, const Volume& volume, const std::stri
   std::vector<std::string> words = {find_program(driver.program)};
   // It would note its mounts in a file in the user's home.
   if (driver.program == "fuseiso") words.emplace_back("-n");
-  words.insert(words.end(), {"-o", options_of(driver, volume, read_only), volume.path, folder});
+  words.insert(words.end(), {volume.path, folder, "-o", options_of(driver, volume, read_only)});
   std::string said;
   const int status = run_program(std::move(words), said);
   const auto mount = mounted_at(folder);

@@ -16,14 +16,16 @@ struct DriverRow {
   std::string_view type;  ///< As libblkid names it.
   /// Options for the kernel's driver that keep it from replaying a journal.
   std::string_view kernel_read_only;
-  std::string_view program;  ///< "" if there is none; it is run as PROGRAM -o OPTIONS VOLUME DIR.
+  std::string_view program;  ///< "" if there is none; it is run as PROGRAM VOLUME DIR -o OPTIONS.
   std::string_view package;  ///< Debian's.
   std::string_view options = {};
   std::string_view read_only_options = "ro";
   std::string_view user_options = {};  ///< Where the user is not root; {uid} and {gid} are theirs.
   std::string_view root_options = {};
   bool only_reads = false;
-  /// It is setuid, or asks to show the files to everyone: users need user_allow_other in /etc/fuse.conf.
+  bool only_root = false;
+  /// It is setuid, and the kernel keeps such programs from a user's FUSE files but where the user has shared
+  /// them: /etc/fuse.conf must allow it.
   bool needs_sharing = false;
 };
 
