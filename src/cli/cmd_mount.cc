@@ -1,33 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <vdisk/operations.h>
 
 #include <CLI/Error.hpp>
-#include <array>
-#include <cerrno>
 #include <charconv>
+#include <filesystem>
 
 #include "base/fault.h"
-#include "base/unique_fd.h"
+#include "cli/background_server.h"
 #include "cli/output_json.h"
 #include "cli/output_text.h"
 #include "cli/tool.h"
+#include "cli/user_mount.h"
 #include "cli/volume_mount.h"
 #include "serve/fuse/file_mount.h"
 
 namespace vdisk::cli {
 
 namespace {
-
-/// Goes on as a server that no terminal can reach.
-void leave_terminal() {
-  ::setsid();
-  static_cast<void>(::chdir("/"));
-  const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::dup2(null.get(), fd);
-}
 
 class MountCommand final : public Command {
  public:
@@ -48,7 +38,7 @@ class MountCommand final : public Command {
     options.open.writable = !read_only_;
     options.cancellation = session.cancellation;
     if (foreground_) return serve(session, std::move(options));
-    return serve_behind(session, std::move(options));
+    return serve_behind(session, words_.json, image_, folder_, std::move(options));
   }
 
  private:
@@ -60,19 +50,53 @@ class MountCommand final : public Command {
     split_partition(what);
     what.attach.open = words_.open_options();
     what.attach.read_only = read_only_ || inspect(what.image, what.attach.open).info.format == FormatId::kIso;
+    return ::geteuid() == 0 ? mount_by_kernel(session, what) : mount_by_user(session, what);
+  }
+
+  int mount_by_kernel(Session& session, const VolumeMount& what) {
     const auto mounted = mount_volume(what);
     if (!mounted) return session.report(mounted.error(), words_.json);
+    tell(session, what, *mounted);
+    return kFine;
+  }
+
+  int mount_by_user(Session& session, VolumeMount& what) {
+    std::error_code error;
+    // Drivers go elsewhere before they are done with their arguments, and read a dash as an option.
+    what.folder = std::filesystem::absolute(what.folder, error).string();
+    if (const Status fine = can_be_mounted_at(what.folder); !fine) {
+      return session.report(fine.error(), words_.json);
+    }
+    const auto place = PrivateFolder::make();
+    if (!place) return session.report(place.error(), words_.json);
+    serve::FileMountOptions options;
+    options.open = what.attach.open;
+    options.open.writable = !what.attach.read_only;
+    options.shared = true;
+    options.closing_name = place->closing_name();
+    const int served = serve_behind(session, words_.json, what.image, place->files(), std::move(options),
+                                    /*until_unmounted=*/true);
+    if (served != kFine) return served;
+    const auto mounted = mount_served_volume(what, *place);
+    if (!mounted) return session.report(mounted.error(), words_.json);
+    tell(session, what, *mounted);
+    return kFine;
+  }
+
+  void tell(Session& session, const VolumeMount& what, const MountedVolume& mounted) {
     if (words_.json) {
-      Json json = to_json(mounted->attachment);
-      json["mounted"] = mounted->device;
-      json["file_system"] = mounted->file_system;
-      json["reason"] = mounted->reason;
+      Json json = mounted.attachment ? to_json(*mounted.attachment)
+                                     : Json{{"image", what.image}, {"read_only", what.attach.read_only}};
+      json["mounted"] = mounted.volume;
+      json["file_system"] = mounted.file_system;
+      json["driver"] = mounted.driver;
+      json["reason"] = mounted.reason;
       session.out.put(json_text(json) + "\n");
     } else if (!words_.quiet) {
-      session.out.put(fmt::format("{}: {}, chosen because {}\n", printable(mounted->device),
-                                  printable(mounted->file_system), mounted->reason));
+      session.out.put(fmt::format(
+          "{}: {} by {}, chosen because {}\n", printable(mounted.volume), printable(mounted.file_system),
+          mounted.driver == "kernel" ? "the kernel" : mounted.driver, mounted.reason));
     }
-    return kFine;
   }
 
   /// "disk.vhdx:2", unless there is a file of that name.
@@ -93,44 +117,6 @@ class MountCommand final : public Command {
     return served ? kFine : session.report(served.error(), words_.json);
   }
 
-  /// The server is a process of its own. It says what goes wrong until the folder can be used; the one that
-  /// was called waits that long, and ends with its status.
-  int serve_behind(Session& session, serve::FileMountOptions options) {
-    std::array<int, 2> pipe{};
-    if (::pipe2(pipe.data(), O_CLOEXEC) != 0) return cannot_start(errno);
-    UniqueFd from_server(pipe[0]), to_caller(pipe[1]);
-    const pid_t server = ::fork();
-    if (server < 0) return cannot_start(errno);
-    if (server == 0) {
-      from_server.reset();
-      options.ready = [&session, &to_caller] {
-        session.out.flush();
-        leave_terminal();
-        static_cast<void>(::write(to_caller.get(), "", 1));
-        to_caller.reset();
-      };
-      return serve(session, std::move(options));
-    }
-    to_caller.reset();
-    char byte = 0;
-    ssize_t got;
-    do {
-      got = ::read(from_server.get(), &byte, 1);
-    } while (got < 0 && errno == EINTR);
-    if (got == 1) return kFine;
-    int status = 0;
-    while (::waitpid(server, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (WIFEXITED(status)) return WEXITSTATUS(status);
-    print_message("the server was killed before the folder could be used");
-    return kFailed;
-  }
-
-  static int cannot_start(int error) {
-    print_message("no server can be started: " + errno_text(error));
-    return kFailed;
-  }
-
   std::string image_;
   std::string folder_;
   bool as_files_ = false;
@@ -147,12 +133,17 @@ class UmountCommand final : public Command {
   }
 
   int run(Session& session) override {
-    const auto volume = is_mounted_volume(folder_);
-    const Status unmounted = volume && *volume ? unmount_volume(folder_) : serve::unmount_files(folder_);
+    const Status unmounted = unmount();
     return unmounted ? kFine : session.report(unmounted.error(), words_.json);
   }
 
  private:
+  Status unmount() const {
+    if (const auto volume = is_mounted_volume(folder_); volume && *volume) return unmount_volume(folder_);
+    const auto name = served_volume_at(folder_);
+    return name && !name->empty() ? serve::unmount_files(folder_, *name) : serve::unmount_files(folder_);
+  }
+
   std::string folder_;
   OpenWords words_;
 };
@@ -164,15 +155,16 @@ const CommandRow kMountCommand = {
     .arguments = "IMAGE[:PARTITION] DIR",
     .summary = "Mount a file system of an image, or the disk as plain files",
     .description =
-        "Attaches the image and mounts the file system of its partition, of the only one that has one, or of "
-        "the "
-        "largest; says which, and why. Needs root. With --as-files mounts a folder with the file disk.raw, "
-        "which is the "
-        "whole disk, and partitionN.raw for each partition: programs that know nothing of images read and "
-        "write "
-        "them, and find holes where the image stores nothing. That needs no root where fusermount3 is "
-        "installed. Both "
-        "last until vdisk umount or the end of the system.",
+        "Mounts the file system of the partition, of the only one that has one, or of the largest; says "
+        "which, "
+        "and why. As root attaches the image and uses the kernel's driver, else shows it by a driver of the "
+        "user's space (fuse2fs, ntfs-3g, fuseiso ...), whose package is named where it is missing. With "
+        "--as-files mounts a folder with the file disk.raw, which is the whole disk, and partitionN.raw for "
+        "each "
+        "partition: programs that know nothing of images read and write them, and find holes where the image "
+        "stores nothing. Needs no root where fusermount3 is installed. All last until vdisk umount or the "
+        "end "
+        "of the system.",
     .examples =
         "vdisk mount disk.vhdx mnt\n"
         "vdisk mount --read-only disk.vhdx:2 mnt\n"

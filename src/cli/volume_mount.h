@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A file system of an image in a folder, by the kernel's drivers (or the mount helpers that are installed):
-// the image is attached, a partition chosen, and mounted. Needs root.
+// A file system of an image in a folder, by root: the image is attached, a partition chosen, and mounted by
+// the kernel's driver, the mount helper that is installed, or a driver of the user's space.
 #pragma once
 
 #include <vdisk/attachment.h>
@@ -23,9 +23,10 @@ struct VolumeMount {
 
 /// What was mounted, and why that.
 struct MountedVolume {
-  AttachmentInfo attachment;
-  std::string device;
+  std::optional<AttachmentInfo> attachment;  ///< None where a user has mounted.
+  std::string volume;                        ///< Its device node, or its name among the image's files.
   std::string file_system;
+  std::string driver;  ///< "kernel", or the program.
   std::string reason;
 };
 

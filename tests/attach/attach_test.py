@@ -519,6 +519,52 @@ class Mounts(Case):
         self.refused(50, "mount", blank, self.folder)
         self.assertEqual(self.listed(), [], "nothing stays attached")
 
+    def need_foreign(self, file_system, *programs):
+        if any(line.split()[-1] == file_system for line in pathlib.Path("/proc/filesystems").read_text().splitlines()):
+            self.skipTest(f"this kernel has {file_system}")
+        for program in programs:
+            if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin") is None:
+                self.skipTest(f"{program} is not installed")
+
+    def test_an_iso_by_a_program_where_the_kernel_has_no_driver(self):
+        self.need_foreign("iso9660", "fuseiso", "xorriso")
+        tree = self.folder / "tree"
+        tree.mkdir()
+        (tree / "a rather long name.text").write_bytes(random.Random(6).randbytes(3 * MIB))
+        image = self.folder / "disk.iso"
+        run("xorriso", "-as", "mkisofs", "-quiet", "-J", "-R", "-o", image, tree)
+        place, said = self.mount_image(image)
+        self.assertEqual((said["file_system"], said["driver"], said["mounted"]), ("iso9660", "fuseiso", said["device"]))
+        self.assertIn("this kernel has no driver", said["reason"])
+        self.assertEqual(tree_hash(place), tree_hash(tree))
+        self.assert_no_rights_on(place)
+        self.umount_image(place)
+        self.assertEqual(self.listed(), [])
+
+    def test_exfat_by_a_program_where_the_kernel_has_no_driver(self):
+        self.need_foreign("exfat", "mount.exfat-fuse", "mkfs.exfat")
+        image = self.create("disk.vhdx", "--size", "64M")
+        run("mkfs.exfat", self.attach(image)["device"])
+        self.detach(image)
+        place, said = self.mount_image(image)
+        self.assertEqual((said["file_system"], said["driver"]), ("exfat", "mount.exfat-fuse"))
+        content = random.Random(7).randbytes(5 * MIB)
+        (place / "file").write_bytes(content)
+        self.assert_no_rights_on(place)
+        self.umount_image(place)
+        self.assertEqual(self.listed(), [])
+        self.assert_clean(image)
+        before = file_hash(image)
+        place, _ = self.mount_image(image, "--read-only")
+        self.assertEqual((place / "file").read_bytes(), content)
+        self.umount_image(place)
+        self.assertEqual(file_hash(image), before, "reading changes nothing")
+
+    def assert_no_rights_on(self, place):
+        mounts = pathlib.Path("/proc/self/mountinfo").read_text()
+        line = next(line for line in mounts.splitlines() if f" {place} " in line)
+        self.assertIn("nosuid,nodev", line)
+
     def test_a_disk_in_use_stays_mounted(self):
         image = self.disk_with_two()
         place, _ = self.mount_image(f"{image}:1")

@@ -173,7 +173,7 @@ class FilesTest(MountTest):
         self.assertIn("absent", self.vdisk(1, "mount", "--as-files", self.folder / "absent.vhdx", self.place))
         self.assertIn("nowhere", self.vdisk(1, "mount", "--as-files", self.image, self.folder / "nowhere"))
         self.assertIn("no image is mounted", self.vdisk(1, "umount", self.place))
-        self.vdisk(1, "mount", self.image, self.place)  # an empty disk; and users mount as files alone
+        self.vdisk(1, "mount", self.image, self.place)  # an empty disk
         self.assertFalse(is_mounted(self.place))
 
     def test_a_server_that_is_asked_to_end_unmounts_and_closes(self):

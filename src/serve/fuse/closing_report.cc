@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -24,13 +25,14 @@ struct Address {
   socklen_t length = 0;
 };
 
-Address address_of(unsigned connection) noexcept {
+Address address_of(std::string_view own_name) noexcept {
   Address address;
   address.value.sun_family = AF_UNIX;
-  std::array<char, 40> name{};
-  const auto end = fmt::format_to_n(name.data(), name.size(), "vdisk-files-{}", connection);
-  std::memcpy(address.value.sun_path + 1, name.data(), end.size);
-  address.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + end.size);
+  std::array<char, sizeof address.value.sun_path - 1> name{};
+  const auto end = fmt::format_to_n(name.data(), name.size(), "vdisk-files-{}", own_name);
+  const std::size_t length = std::min(end.size, name.size());
+  std::memcpy(address.value.sun_path + 1, name.data(), length);
+  address.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + length);
   return address;
 }
 
@@ -51,8 +53,10 @@ bool may_be_believed(int socket) noexcept {
 
 }  // namespace
 
-ClosingReport::ClosingReport(unsigned connection) noexcept : socket_(new_socket(SOCK_NONBLOCK)) {
-  const Address address = address_of(connection);
+std::string closing_name(unsigned connection) { return std::to_string(connection); }
+
+ClosingReport::ClosingReport(std::string_view name) noexcept : socket_(new_socket(SOCK_NONBLOCK)) {
+  const Address address = address_of(name);
   if (!socket_ || ::bind(socket_.get(), generic(address), address.length) != 0 ||
       ::listen(socket_.get(), kMostWaiting) != 0) {
     socket_.reset();
@@ -74,8 +78,8 @@ void ClosingReport::tell(const Status& closed) noexcept {
   socket_.reset();
 }
 
-ClosingWait::ClosingWait(unsigned connection) noexcept : socket_(new_socket(0)) {
-  const Address address = address_of(connection);
+ClosingWait::ClosingWait(std::string_view name) noexcept : socket_(new_socket(0)) {
+  const Address address = address_of(name);
   if (!socket_ || ::connect(socket_.get(), generic(address), address.length) != 0 ||
       !may_be_believed(socket_.get())) {
     socket_.reset();

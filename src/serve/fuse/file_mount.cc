@@ -79,9 +79,9 @@ Status mount_as_files(const std::string& image, const std::string& folder, const
   // The server leaves the folder it was started from, which somebody may want to unmount.
   std::error_code error;
   const std::string place = std::filesystem::absolute(folder, error).string();
-  FuseConnection connection = VDISK_TRY(mount_at(place, image, !options.open.writable));
+  FuseConnection connection = VDISK_TRY(mount_at(place, image, !options.open.writable, options.shared));
   const unsigned number = VDISK_TRY(connection_at(place));
-  ClosingReport report(number);
+  ClosingReport report(options.closing_name.empty() ? closing_name(number) : options.closing_name);
   FuseServerOptions how;
   how.trace = options.open.trace;
   Status served;
@@ -103,7 +103,11 @@ Status mount_as_files(const std::string& image, const std::string& folder, const
 
 Status unmount_files(const std::string& folder) {
   const unsigned connection = VDISK_TRY(connection_at(folder));
-  ClosingWait wait(connection);
+  return unmount_files(folder, closing_name(connection));
+}
+
+Status unmount_files(const std::string& folder, const std::string& closing_name) {
+  ClosingWait wait(closing_name);
   VDISK_TRY(unmount(folder));
   if (!wait.called()) {
     return fail(faults::kClosing,

@@ -137,7 +137,9 @@ void FuseServer::Impl::send(std::uint64_t unique, const Answer& answer, PayloadB
 
 ssize_t FuseServer::Impl::receive(PayloadBuffer& buffer) {
   const std::span<std::byte> space = buffer.with_head(fuse::kHeadBytes);
-  const ssize_t got = ::read(device, space.data(), space.size());
+  ssize_t got = ::read(device, space.data(), space.size());
+  // Also of a request that was being read when the folder went: asked again, the kernel says ENODEV then.
+  if (got < 0 && errno == ECONNABORTED) got = ::read(device, space.data(), space.size());
   if (got >= 0) return got;
   // ENOENT: the request was taken back while it was being read.
   if (errno == EAGAIN || errno == EINTR || errno == ENOENT) return 0;

@@ -17,6 +17,8 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 #include <vector>
 
 #include "io/host_volume.h"
@@ -32,6 +34,7 @@ namespace {
 constexpr const char* kDevicePath = "/dev/fuse";
 constexpr const char* kHelper = "fusermount3";
 constexpr const char* kControlFolder = "/sys/fs/fuse/connections";
+constexpr const char* kSettings = "/etc/fuse.conf";
 constexpr const char* kSubtype = "vdisk";
 
 Result<UniqueFd> open_device() {
@@ -158,14 +161,16 @@ UniqueFd receive_descriptor(int socket) noexcept {
   return UniqueFd(fd);
 }
 
-Result<FuseConnection> mount_by_helper(const std::string& folder, const std::string& source, bool read_only) {
+Result<FuseConnection> mount_by_helper(const std::string& folder, const std::string& source, bool read_only,
+                                       bool shared) {
   std::array<int, 2> pair{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) != 0) {
     return fail_errno(faults::kNoFuse, errno, "{}: no socket for {}", folder, kHelper);
   }
   const UniqueFd ours(pair[0]), theirs(pair[1]);
-  const std::string options = fmt::format("{},nosuid,nodev,noatime,default_permissions,subtype={},fsname={}",
-                                          read_only ? "ro" : "rw", kSubtype, escaped(source));
+  const std::string options =
+      fmt::format("{},nosuid,nodev,noatime,default_permissions,{}subtype={},fsname={}",
+                  read_only ? "ro" : "rw", shared ? "allow_other," : "", kSubtype, escaped(source));
   const HelperRun run = run_helper({"-o", options, "--", folder}, theirs.get());
   if (!run.found) {
     return fail_errno(faults::kNoFuse, run.status,
@@ -209,10 +214,21 @@ Result<FuseConnection> connect_hidden(bool read_only) {
   return connection;
 }
 
-Result<FuseConnection> mount_at(const std::string& folder, const std::string& source, bool read_only) {
+bool users_may_share() {
+  std::ifstream file(kSettings);
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string word, more;
+    if (words >> word && word == "user_allow_other" && !(words >> more)) return true;
+  }
+  return false;
+}
+
+Result<FuseConnection> mount_at(const std::string& folder, const std::string& source, bool read_only,
+                                bool shared) {
   VDISK_TRY(folder_is_usable(folder));
   return ::geteuid() == 0 ? mount_as_root(folder, source, read_only)
-                          : mount_by_helper(folder, source, read_only);
+                          : mount_by_helper(folder, source, read_only, shared && users_may_share());
 }
 
 Status unmount(const std::string& folder, bool even_if_busy) {

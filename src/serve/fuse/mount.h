@@ -25,8 +25,12 @@ Result<FuseConnection> connect_hidden(bool read_only);
 
 /// Mounts at `folder`: with mount(2) as root, with fusermount3 for others. Fails with fuse.mount_point (3)
 /// when it cannot be a mount point, fuse.mount_refused (5), fuse.unavailable (50). `source` is what lists of
-/// mounts show.
-Result<FuseConnection> mount_at(const std::string& folder, const std::string& source, bool read_only);
+/// mounts show. `shared`: processes of other users, and setuid ones, are let in, where users_may_share().
+Result<FuseConnection> mount_at(const std::string& folder, const std::string& source, bool read_only,
+                                bool shared = false);
+
+/// Whether /etc/fuse.conf lets users show what they mount to others ("user_allow_other").
+bool users_may_share();
 
 /// Unmounts `folder`; with `even_if_busy` it is gone at once for everyone who does not use it yet. Fails with
 /// fuse.mount_busy (170) while something in it is in use, fuse.mount_point (3) when nothing of ours is
