@@ -57,6 +57,17 @@ class Bench:
         self.costs = arguments.costs
         self.missed = []
 
+    def convert(self, raw, image, *options):
+        run(self.vdisk, "convert", raw, image, "--source-format", "raw", "--quiet", *options)
+
+    def raw_file(self, folder):
+        """Full of data, and written as the images are: that decides how a file lies on its medium and in memory."""
+        data, raw = folder / "data", folder / "raw"
+        fill(data, self.size)
+        self.convert(data, raw, "--format", "raw")
+        data.unlink()
+        return raw
+
     def row(self, title, medium, against, ours, theirs, goal, unit):
         """Lists of speeds, of the same rounds."""
         ratio = statistics.median(a / b for a, b in zip(ours, theirs))
@@ -131,8 +142,7 @@ class Devices:
 
     def __init__(self, bench, folder, stack):
         self.bench, self.folder, self.stack = bench, folder, stack
-        self.raw = folder / "raw"
-        fill(self.raw, bench.size)
+        self.raw = bench.raw_file(folder)
 
     def loop(self, file):
         node = run("losetup", "-f", "--show", "--direct-io=on", file).strip()
@@ -147,7 +157,7 @@ class Devices:
 
     def convert(self, name, provider, *options):
         image = self.folder / name
-        run(self.bench.vdisk, "convert", self.raw, image, "--source-format", "raw", "--quiet", *options)
+        self.bench.convert(self.raw, image, *options)
         return self.attach(image, provider)
 
     def disc(self):
@@ -159,7 +169,7 @@ class Devices:
         place = self.folder / "nbdfuse"
         place.mkdir()
         copy = self.folder / "other"
-        fill(copy, self.bench.size)
+        self.bench.convert(self.raw, copy, "--format", "raw")
         server = subprocess.Popen(["nbdfuse", place / "disk", "--command", "nbdkit", "-s", "file", copy])
         self.stack.callback(server.wait, 60)
         self.stack.callback(subprocess.run, ["umount", place], check=False)
@@ -207,11 +217,10 @@ def cat_speed(path, image):
 def files(bench, medium, parent):
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vdisk-bench-", dir=parent)))
-        raw = folder / "raw"
-        fill(raw, bench.size)
+        raw = bench.raw_file(folder)
         for kind in ("vhdx", "vhd"):
             image, place = folder / f"disk.{kind}", folder / kind
-            run(bench.vdisk, "convert", raw, image, "--source-format", "raw", "--quiet")
+            bench.convert(raw, image)
             place.mkdir()
             run(bench.vdisk, "mount", "--as-files", image, place)
             stack.callback(run, bench.vdisk, "umount", place)
@@ -224,9 +233,8 @@ def files(bench, medium, parent):
 
 def nbd_copies(bench, medium, parent):
     with tempfile.TemporaryDirectory(prefix="vdisk-bench-", dir=parent) as folder:
-        raw = pathlib.Path(folder, "disk.raw")
-        fill(raw, bench.size)
-        for name, theirs, ours in nbd.copies(bench.build, folder, raw, 3 * bench.rounds):
+        raw = bench.raw_file(pathlib.Path(folder))
+        for name, theirs, ours in nbd.copies(bench.build, folder, raw, 2 * bench.rounds):
             speeds = [[bench.size / MIB / seconds for seconds in column] for column in (ours, theirs)]
             bench.row(f"nbdcopy of {name} from our plugin", medium, "nbdkit file, raw", *speeds, 0.95, "MiB/s")
 
@@ -275,18 +283,17 @@ def reason_to_skip(build):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "bench")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds, smaller images: some five minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller images: some five minutes")
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--folder", default=tempfile.gettempdir(), help="on a disk's file system that takes O_DIRECT")
     parser.add_argument("--memory", default="/dev/shm", help="a tmpfs, where no medium limits; '' for none")
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=int, help="of one measurement")
+    parser.add_argument("--seconds", type=int, default=1, help="of one measurement")
     parser.add_argument("--size-mib", type=int)
     parser.add_argument("--costs", action="store_true", help="tells the processor time of each candidate, too")
     arguments = parser.parse_args()
     quick = arguments.quick
-    arguments.rounds = arguments.rounds or (3 if quick else 7)
-    arguments.seconds = arguments.seconds or (1 if quick else 2)
+    arguments.rounds = arguments.rounds or (3 if quick else 11)
     arguments.size_mib = arguments.size_mib or (512 if quick else 1024)
     reason = reason_to_skip(arguments.build)
     if reason:

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <condition_variable>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -35,6 +36,9 @@ using fuse::PayloadBuffer;
 
 /// Requests that are under way at once; what the kernel may send beyond them waits with it (Folder::init).
 constexpr std::size_t kJobs = 40;
+/// Of them, there before the first request is taken. To touch the memory of all of them takes longer than all
+/// else of an attachment, and whoever attaches waits for the first answers alone.
+constexpr std::size_t kFirstJobs = 4;
 constexpr unsigned kEngineDepth = 128;
 /// How many requests a loop takes before it looks after those that have ended.
 constexpr int kMostTaken = 16;
@@ -75,7 +79,7 @@ struct FuseServer::Impl {
 
   Status ask_to_resend();
   struct Shared;
-  void work(Shared& shared, PayloadBuffer& buffer);
+  void work(Shared& shared, std::unique_ptr<PayloadBuffer> buffer);
   Status run_threads();
   Status run_loops(std::vector<std::unique_ptr<IoEngine>> engines);
   void serve(Worker& worker);
@@ -206,8 +210,8 @@ namespace {
 
 /// One request from its arrival to its answer.
 struct Job : AsyncTransfer {
-  std::unique_ptr<PayloadBuffer> buffer = PayloadBuffer::make();
-  std::size_t bytes = 0;  ///< Of the request, from kHeadBytes before the buffer's data on.
+  std::unique_ptr<PayloadBuffer> buffer;  ///< Made before the job is idle for the first time.
+  std::size_t bytes = 0;                  ///< Of the request, from kHeadBytes before the buffer's data on.
   std::uint64_t unique = 0;
   fuse::Transfer transfer;
   bool is_write = false;
@@ -269,6 +273,15 @@ struct FuseServer::Impl::Shared {
   std::atomic<unsigned> starving{0};
   UniqueFd given_back{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 
+  /// Makes the buffers of some jobs more, which are idle then; false when there is no memory.
+  bool prepare(std::span<Job> some) noexcept {
+    for (Job& job : some) {
+      job.buffer = PayloadBuffer::make();
+      if (!job.buffer) return false;
+      give_back(job);
+    }
+    return true;
+  }
   void give_back(Job& job) noexcept {
     idle.push(job);
     if (starving.load() == 0) return;
@@ -399,38 +412,51 @@ void Loop::wait() {
 
 Status FuseServer::Impl::run_loops(std::vector<std::unique_ptr<IoEngine>> engines) {
   Shared shared;
-  for (Job& job : shared.jobs) {
-    if (!job.buffer) return fail(vdisk::faults::kMemory, "no memory for requests");
-    shared.idle.push(job);
-  }
-  std::vector<std::unique_ptr<PayloadBuffer>> answers;
-  for (unsigned i = 0; i < std::max(options.threads, 1U); ++i) {
-    answers.push_back(PayloadBuffer::make());
-    if (!answers.back()) return fail(vdisk::faults::kMemory, "no memory for answers");
-  }
+  const std::span<Job> jobs = shared.jobs;
+  // At the end, from below: the loops first, which may leave something to the workers.
   std::vector<std::jthread> workers;
+  workers.reserve(std::max(options.threads, 1U));
+  const struct Closing {
+    JobQueue& queue;
+    ~Closing() { queue.close(); }
+  } closing{shared.to_do};
   std::vector<std::jthread> loops;
+  const auto add_worker = [&] {
+    auto answer = PayloadBuffer::make();
+    if (!answer) return false;
+    const SignalsBlocked blocked;
+    try {
+      workers.emplace_back(
+          [this, &shared, own = std::move(answer)]() mutable { work(shared, std::move(own)); });
+    } catch (const std::system_error&) {
+      return false;
+    }
+    return true;
+  };
+  if (!shared.prepare(jobs.first(kFirstJobs)) || !add_worker()) {
+    return fail(vdisk::faults::kMemory, "no memory for requests");
+  }
   {
     const SignalsBlocked blocked;
-    for (const auto& answer : answers) {
-      workers.emplace_back([this, &shared, &buffer = *answer] { work(shared, buffer); });
-    }
     for (auto& engine : engines) {
       loops.emplace_back(
           [this, &shared, own = std::move(engine)]() mutable { Loop(*this, shared, std::move(own)).run(); });
     }
   }
-  loops.clear();  // they may leave something to the workers
-  shared.to_do.close();
+  // Requests are answered from here on: by fewer at once until this is done, and for good where memory is
+  // short.
+  while (workers.size() < options.threads && add_worker()) {
+  }
+  static_cast<void>(shared.prepare(jobs.subspan(kFirstJobs)));
   return {};
 }
 
-void FuseServer::Impl::work(Shared& shared, PayloadBuffer& buffer) {
+void FuseServer::Impl::work(Shared& shared, std::unique_ptr<PayloadBuffer> buffer) {
   touch_stack();
   while (Job* job = shared.to_do.pop()) {
     std::uint64_t unique = 0;
-    const Answer answer = answer_to(job->request(), buffer.data(), unique);
-    if (!answer.silent) send(unique, answer, buffer);
+    const Answer answer = answer_to(job->request(), buffer->data(), unique);
+    if (!answer.silent) send(unique, answer, *buffer);
     shared.give_back(*job);
   }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Memory for one request or answer. A server that the kernel writes pages back through must not wait for
-// memory: the kernel may be waiting for it to give some back. So buffers are there from the beginning, and
-// locked as far as limits allow.
+// memory: the kernel may be waiting for it to give some back. So buffers are touched before any request uses
+// them, and locked as far as limits allow.
 #pragma once
 
 #include <cstddef>
