@@ -160,6 +160,8 @@ def main(parser, *tools):
     if reason:
         print(f"skipped: attached disks cannot be tried here: {reason}")
         sys.exit(SKIPPED)
+    # A shell that starts this in the background has it ignored, and what a test starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     VDISK, SERVER = os.path.abspath(arguments.vdisk), os.path.abspath(arguments.server)
     return arguments
 

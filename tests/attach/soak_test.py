@@ -132,7 +132,7 @@ class Exerciser(unittest.TestCase):
             said = process.communicate()[0]
             self.assertEqual(process.returncode, 1, said)
             self.assertRegex(said, "seed 5: .*(differs at|instead of|not zero)")
-            self.assertGreater(len(said.partition("the last operations:")[2].splitlines()), 5)
+            self.assertRegex(said, r"the last operations:\n  \d+ ")
 
     def test_the_same_seed_does_the_same(self):
         with tempfile.TemporaryDirectory() as folder:
