@@ -55,7 +55,7 @@ void be_idle(int socket) noexcept {
   ::close_range(kSocket + 1, ~0U, 0);
   ::prctl(PR_SET_NAME, "vdisk-standby", 0, 0, 0);
   try {
-    stand_by(kSocket);
+    stand_by(kSocket, /*over=*/false);
   } catch (const std::bad_alloc&) {
     ::_exit(1);
   }
@@ -134,7 +134,7 @@ Status await_companion(Companion& companion) {
   return {};
 }
 
-void stand_by(int socket) {
+void stand_by(int socket, const std::atomic<bool>& over) {
   std::optional<Estate> estate;
   RestartLimit limit;
   for (;;) {
@@ -147,7 +147,7 @@ void stand_by(int socket) {
     } else if (message) {
       estate = *std::move(message);
     } else {
-      if (!estate) return;
+      if (!estate || over.load()) return;
       bool going_on = false;
       while (!going_on && limit.allows_another()) {
         going_on = appoint_successor(*estate, socket);

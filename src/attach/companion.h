@@ -7,6 +7,7 @@
 #include <sys/types.h>
 #include <vdisk/error.h>
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <functional>
@@ -52,7 +53,8 @@ Result<Companion> start_idle_companion(const std::string& image);
 Status await_companion(Companion& companion);
 
 /// The companion's side. Returns when it is to stop. When the keeper is killed, starts another one, with what
-/// was entrusted last, and goes on with that. `socket` keeps its number.
-void stand_by(int socket);
+/// was entrusted last, and goes on with that. `socket` keeps its number. A companion that ends by itself sets
+/// `over` and shuts the socket for reading.
+void stand_by(int socket, const std::atomic<bool>& over);
 
 }  // namespace vdisk::attach

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <memory>
 #include <new>
@@ -92,11 +93,13 @@ Status serve(const WorkerTask& task, Fields& ready) {
   ready.add("ready", true);
   send_message(kSocket, ready);
   // A keeper that was killed is replaced meanwhile; what is being served goes on.
-  std::thread watcher([&server] {
-    stand_by(kSocket);
+  std::atomic<bool> over{false};
+  std::thread watcher([&server, &over] {
+    stand_by(kSocket, over);
     server.stop();
   });
   const Status served = server.run();
+  over.store(true);
   ::shutdown(kSocket, SHUT_RD);
   watcher.join();
   VDISK_TRY(disk.close());
