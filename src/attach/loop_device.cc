@@ -92,6 +92,9 @@ Result<LoopDevice> LoopDevice::attach(const LoopSetup& setup) {
       ::poll(nullptr, 0, 1);
       continue;
     }
+    // A kernel that looks for partitions does so at the first open after this, and drops all that it does not
+    // find: it must have looked before there are ours.
+    UniqueFd(::open(node.c_str(), O_RDONLY | O_CLOEXEC)).reset();
     return adopt(node, std::move(fd));
   }
   return fail_errno(faults::kDevice, error, "making a loop device of {}", setup.name);
