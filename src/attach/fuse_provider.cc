@@ -9,22 +9,15 @@
 #include <cerrno>
 
 #include "attach/faults.h"
-#include "attach/fuse_worker.h"
 #include "attach/loop_device.h"
+#include "attach/worker.h"
 #include "base/fault.h"
-#include "format/intent_memory.h"
+#include "serve/fuse/fuse_server.h"
 #include "serve/fuse/mount.h"
 
 namespace vdisk::attach {
 
 namespace {
-
-/// Memory for what no flush covers yet; none for a disk that is not written.
-Result<UniqueFd> make_intents(bool read_only) {
-  if (read_only) return UniqueFd();
-  const auto memory = VDISK_TRY(IntentMemory::create());
-  return UniqueFd(::fcntl(memory->fd(), F_DUPFD_CLOEXEC, 3));
-}
 
 /// The keeper's part: it never reads or writes the image. It holds the files for their locks alone, so that
 /// nobody can take the image between two workers; the connection, so that the kernel waits for the next one;
@@ -122,12 +115,15 @@ class FuseAndLoop final : public ProvidedDevice {
   /// By which losetup and lsblk show the device's file.
   std::string file_name() const { return request_.path.substr(request_.path.rfind('/') + 1); }
   WorkerTask task(bool resume) const {
-    return {.request = request_,
-            .file_name = file_name(),
-            .range = range_,
-            .device = connection_.get(),
-            .intents = intents_.get(),
-            .resume = resume};
+    const auto serve = [this, resume](const Disk& disk, int connection, KeeperSide& keeper) {
+      serve::FuseServer server(
+          connection,
+          {{.name = file_name(), .disk = &disk, .range = range_, .read_only = request_.options.read_only}},
+          {.resume = resume, .trace = {}});
+      keeper.say_ready();
+      return keeper.serve([&server] { return server.run(); }, [&server] { server.stop(); });
+    };
+    return {.request = request_, .connection = connection_.get(), .intents = intents_.get(), .serve = serve};
   }
 
   const AttachRequest request_;
@@ -141,6 +137,7 @@ class FuseAndLoop final : public ProvidedDevice {
 };
 
 Result<std::optional<std::string>> refusal(const DiskToServe&) {
+  if (const Status may = may_attach_loop(); !may) return may.error().message();
   if (::access("/dev/fuse", R_OK | W_OK) == 0) return std::nullopt;
   return fmt::format("/dev/fuse: {}; try 'modprobe fuse'", errno_text(errno));
 }

@@ -73,6 +73,7 @@ class LoopOnFile final : public ProvidedDevice {
 };
 
 Result<std::optional<std::string>> refusal(const DiskToServe& what) {
+  if (const Status may = may_attach_loop(); !may) return may.error().message();
   if (VDISK_TRY(find_direct_range(what.disk, what.range))) return std::nullopt;
   if (what.disk.layer_count() > 1) return "the image is differencing, so its bytes lie in several files";
   return "the disk's bytes do not lie in one run of the file";
