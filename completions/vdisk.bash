@@ -24,7 +24,7 @@ _vdisk() {
     --zeros) mapfile -t COMPREPLY < <(compgen -W 'auto find keep' -- "$word"); return ;;
     --parent-dir | --keep) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id | --jobs | --command | -c) -c | --restricted) return ;;
-    --provider) mapfile -t COMPREPLY < <(compgen -W 'auto loop fuse' -- "$word"); return ;;
+    --provider) mapfile -t COMPREPLY < <(compgen -W 'auto loop fuse nbd' -- "$word"); return ;;
     --parent-dir) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
     --map-drive | --access | --flags | --version | --rw-depth | --size | --block-size | --id | --jobs | --command | -c | --port | --address | --export | --run) return ;;
   esac

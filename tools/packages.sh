@@ -9,11 +9,13 @@ declare -A VDISK_PACKAGES=(
   [build]="g++ cmake ninja-build pkg-config libfmt-dev libcli11-dev nlohmann-json3-dev libisal-dev liburing-dev libblkid-dev
     scdoc ccache nbdkit nbdkit-plugin-dev libnbd-dev"
   # To build and run the tests: the test libraries, other people's tools to compare with, unpackers for the corpus,
-  # file systems for the host rules and their drivers of the user's space, and what builds and inspects packages.
+  # file systems for the host rules and their drivers of the user's space, what builds and inspects packages, and a
+  # virtual machine with what it needs.
   [test]="libgtest-dev libgmock-dev librapidcheck-dev qemu-utils libvhdi-utils p7zip-full xz-utils bzip2
     sharutils ncompress zstd unzip python3 binutils dpkg-dev file e2fsprogs btrfs-progs xfsprogs util-linux
     fdisk ntfs-3g mount git libnbd-bin fio fuse3 procps
-    fuse2fs fuseiso fusefat squashfuse exfat-fuse squashfs-tools exfatprogs dosfstools mtools xorriso"
+    fuse2fs fuseiso fusefat squashfuse exfat-fuse squashfs-tools exfatprogs dosfstools mtools xorriso
+    qemu-system-x86 busybox-static kmod nbd-client genisoimage udftools syslinux syslinux-common"
   # The second compiler: thread-safety analysis, sanitizers, fuzzing, lint.
   [clang]="clang-22 libclang-rt-22-dev llvm-22 clang-tidy-22"
   # The benchmarks and the tool that they are compared with.

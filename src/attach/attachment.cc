@@ -20,6 +20,7 @@
 #include "attach/faults.h"
 #include "attach/healing.h"
 #include "attach/message.h"
+#include "attach/nbd_device.h"
 #include "attach/registry.h"
 #include "attach/server_program.h"
 #include "base/fault.h"
@@ -110,6 +111,7 @@ Status end_server(const FoundRecord& found, pid_t server) {
   if (found.record.provider == AttachProvider::kFuse) {
     static_cast<void>(serve::abort_connection(minor(static_cast<dev_t>(found.record.backing.device))));
   }
+  if (found.record.provider == AttachProvider::kNbd) attach::abort_nbd(found.record.device_node);
   // Neither must have the time to replace the other.
   ::kill(server, SIGSTOP);
   if (found.record.companion_process != 0)

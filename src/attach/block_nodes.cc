@@ -211,6 +211,12 @@ Status make_node(const std::string& node, dev_t number) {
   return {};
 }
 
+Status make_node(const std::string& node) {
+  const auto number = parse_device_number(read_word("/sys/block/" + base_name(node) + "/dev"));
+  if (!number) return fail(faults::kDevice, "{}: the kernel has no such disk", node);
+  return make_node(node, *number);
+}
+
 std::vector<std::string> update_partitions(int device, const std::string& node,
                                            const filesystem::PartitionTable& table,
                                            std::vector<std::string>& refused) {

@@ -17,8 +17,16 @@
 
 namespace vdisk::attach {
 
+enum class DeviceState {
+  kFree,     ///< Has nothing behind it.
+  kOurs,     ///< Shows what was asked for.
+  kForeign,  ///< Shows something else, or cannot be asked.
+};
+
 /// Sees to it that `node` is the block device `number`: makes it (0600) where nobody fills /dev.
 Status make_node(const std::string& node, dev_t number);
+/// The same for a disk that the kernel has under the node's name.
+Status make_node(const std::string& node);
 
 /// Makes the kernel's partitions of the device those of `table`, but for containers, and returns their nodes.
 /// What is there and right stays, so that its users notice nothing. What the kernel refuses (an overlap, a

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The process beside a keeper: whichever of the two is killed, the other one replaces. It serves the disk
-// where somebody must (fuse_worker.h); else it does nothing but wait.
+// where somebody must (worker.h); else it does nothing but wait.
 #pragma once
 
 #include <sys/types.h>

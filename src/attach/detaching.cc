@@ -10,8 +10,8 @@
 #include <cerrno>
 
 #include "attach/block_nodes.h"
+#include "attach/device_state.h"
 #include "attach/faults.h"
-#include "attach/loop_device.h"
 #include "base/fault.h"
 
 namespace vdisk::attach {
@@ -91,9 +91,9 @@ Status take_away(ProvidedDevice& device, bool read_only, Manner manner) {
 }
 
 void outlast_users(const std::string& node, FileIdentity backing) {
-  while (loop_state(node, backing) == LoopState::kOurs) ::poll(nullptr, 0, kLookMilliseconds);
+  while (device_state(node, backing) == DeviceState::kOurs) ::poll(nullptr, 0, kLookMilliseconds);
   const auto claimed = claim(node, /*read_only=*/true);
-  if (claimed && loop_state(node, backing) == LoopState::kFree) remove_partitions(claimed->get(), node);
+  if (claimed && device_state(node, backing) == DeviceState::kFree) remove_partitions(claimed->get(), node);
 }
 
 }  // namespace vdisk::attach

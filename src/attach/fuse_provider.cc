@@ -2,145 +2,95 @@
 #include "attach/fuse_provider.h"
 
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "attach/faults.h"
-#include "attach/fuse_worker.h"
 #include "attach/loop_device.h"
+#include "attach/served_device.h"
 #include "base/fault.h"
-#include "format/intent_memory.h"
+#include "serve/fuse/fuse_server.h"
 #include "serve/fuse/mount.h"
 
 namespace vdisk::attach {
 
 namespace {
 
-/// Memory for what no flush covers yet; none for a disk that is not written.
-Result<UniqueFd> make_intents(bool read_only) {
-  if (read_only) return UniqueFd();
-  const auto memory = VDISK_TRY(IntentMemory::create());
-  return UniqueFd(::fcntl(memory->fd(), F_DUPFD_CLOEXEC, 3));
-}
-
-/// The keeper's part: it never reads or writes the image. It holds the files for their locks alone, so that
-/// nobody can take the image between two workers; the connection, so that the kernel waits for the next one;
-/// and the memory of what no flush covers yet.
-class FuseAndLoop final : public ProvidedDevice {
+/// The keeper holds the connection, so that the kernel waits for the next worker.
+class FuseAndLoop final : public ServedDevice {
  public:
-  FuseAndLoop(AttachRequest request, DiskRange range, std::vector<UniqueFd> files, UniqueFd connection,
+  FuseAndLoop(const AttachRequest& request, DiskRange range, std::vector<UniqueFd> files, UniqueFd connection,
               UniqueFd intents)
-      : request_(std::move(request)),
-        range_(range),
-        files_(std::move(files)),
-        connection_(std::move(connection)),
-        intents_(std::move(intents)) {}
+      : ServedDevice(request, range, std::move(files), std::move(intents)),
+        connection_(std::move(connection)) {}
 
   /// The first worker, and the device on its file in `folder`.
   Status begin(int folder, std::uint32_t sector_bytes) {
-    worker_ = VDISK_TRY(start_worker(task(/*resume=*/false)));
-    const bool read_only = request_.options.read_only;
-    const int mode = (read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC;
+    set_worker(VDISK_TRY(start_worker(task(/*resume=*/false))));
+    const int mode = (read_only() ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC;
     const UniqueFd file(::openat(folder, file_name().c_str(), mode));
     if (!file)
-      return fail_errno(faults::kDevice, errno, "{}: opening its file in the FUSE folder", request_.path);
+      return fail_errno(faults::kDevice, errno, "{}: opening its file in the FUSE folder", request().path);
     device_.emplace(VDISK_TRY(LoopDevice::attach({.file = file.get(),
-                                                  .name = request_.path,
-                                                  .length_bytes = range_.length,
+                                                  .name = request().path,
+                                                  .length_bytes = range().length,
                                                   .logical_sector_bytes = sector_bytes,
-                                                  .read_only = read_only})));
+                                                  .read_only = read_only()})));
     return {};
   }
 
   /// What another process began.
   void go_on(Companion worker, LoopDevice device) {
-    worker_ = std::move(worker);
+    set_worker(std::move(worker));
     device_.emplace(std::move(device));
   }
 
   const std::string& node() const noexcept override { return device_->node(); }
   int fd() const noexcept override { return device_->fd(); }
   FileIdentity backing() const noexcept override { return device_->backing(); }
-  const Companion& companion() const noexcept override { return worker_; }
-
-  Status revive() override { return replace(await_companion(worker_)); }
-
-  Status renew() override {
-    worker_.release();
-    ::shutdown(worker_.socket.get(), SHUT_WR);
-    const Status ended = await_companion(worker_);
-    if (!ended) return replace(ended);
-    // All is flushed; a successor of another version might not know this memory.
-    intents_ = VDISK_TRY(make_intents(request_.options.read_only));
-    return replace(fail(faults::kServerDied, "{}: no successor for what served it", request_.path));
-  }
-
-  Status remove() override {
-    // The worker serves the device until that is gone.
-    const bool answers = worker_.socket && worker_.release();
-    const Status gone = device_->remove();
-    // The folder goes with its last file, and the worker with the folder.
-    connection_.reset();
-    if (!worker_.socket) return gone;
-    // Where the file stays in use, it goes under its users' feet.
-    if (!gone || !answers) ::shutdown(worker_.socket.get(), SHUT_WR);
-    const Status closed = await_companion(worker_);
-    return gone ? closed : gone;
-  }
   void abort() noexcept override {
     static_cast<void>(serve::abort_connection(minor(static_cast<dev_t>(backing().device))));
   }
-
   void bequeath(Estate& estate) const override {
-    for (const UniqueFd& file : files_) estate.add("file", file.get());
-    estate.add("device", device_->fd());
+    ServedDevice::bequeath(estate);
     estate.add("connection", connection_.get());
-    estate.add("intents", intents_.get());
   }
 
  private:
-  /// A successor of the worker that ended. One may be killed, too, even before it has begun.
-  Status replace(Status ended) {
-    worker_ = {};
-    while (!ended && ended.error().id() == faults::kServerDied.id && limit_.allows_another()) {
-      auto successor = start_worker(task(/*resume=*/true));
-      if (successor) {
-        worker_ = *std::move(successor);
-        entrust_again();
-        return {};
-      }
-      ended = std::unexpected(std::move(successor).error());
-    }
-    // Without a holder the connection ends, and all that waits for it fails.
-    connection_.reset();
-    return ended ? fail(faults::kServerDied, "{}: the process that served the image ended", request_.path)
-                 : ended;
+  Status start_successor() override {
+    set_worker(VDISK_TRY(start_worker(task(/*resume=*/true))));
+    return {};
   }
-  /// By which losetup and lsblk show the device's file.
-  std::string file_name() const { return request_.path.substr(request_.path.rfind('/') + 1); }
-  WorkerTask task(bool resume) const {
-    return {.request = request_,
-            .file_name = file_name(),
-            .range = range_,
-            .device = connection_.get(),
-            .intents = intents_.get(),
-            .resume = resume};
+  /// Without a holder the connection ends.
+  void give_up() noexcept override { connection_.reset(); }
+  Status remove_device() override {
+    Status gone = device_->remove();
+    // The folder goes with its last file, and the worker with the folder.
+    connection_.reset();
+    return gone;
   }
 
-  const AttachRequest request_;
-  const DiskRange range_;
-  const std::vector<UniqueFd> files_;
+  /// By which losetup and lsblk show the device's file.
+  std::string file_name() const { return request().path.substr(request().path.rfind('/') + 1); }
+  WorkerTask task(bool resume) const {
+    const auto serve = [this, resume](const Disk& disk, int connection, KeeperSide& keeper) {
+      serve::FuseServer server(
+          connection, {{.name = file_name(), .disk = &disk, .range = range(), .read_only = read_only()}},
+          {.resume = resume, .trace = {}});
+      keeper.say_ready();
+      return keeper.serve([&server] { return server.run(); }, [&server] { server.stop(); });
+    };
+    return {.request = request(), .connection = connection_.get(), .intents = intents(), .serve = serve};
+  }
+
   UniqueFd connection_;
-  UniqueFd intents_;
-  Companion worker_;
   std::optional<LoopDevice> device_;
-  RestartLimit limit_;
 };
 
 Result<std::optional<std::string>> refusal(const DiskToServe&) {
+  if (const Status may = may_attach_loop(); !may) return may.error().message();
   if (::access("/dev/fuse", R_OK | W_OK) == 0) return std::nullopt;
   return fmt::format("/dev/fuse: {}; try 'modprobe fuse'", errno_text(errno));
 }
@@ -158,10 +108,9 @@ Result<std::unique_ptr<ProvidedDevice>> make(DiskToServe what) {
 
 Result<std::unique_ptr<ProvidedDevice>> take_over(const AttachRequest& request, const AttachmentInfo& info,
                                                   Estate& estate) {
-  const DiskRange range{request.options.range ? request.options.range->at : DiskOffset{0}, info.size_bytes};
   auto files = estate.take_all("file");
-  auto device = std::make_unique<FuseAndLoop>(request, range, std::move(files), estate.take("connection"),
-                                              estate.take("intents"));
+  auto device = std::make_unique<FuseAndLoop>(request, shown_range(request, info), std::move(files),
+                                              estate.take("connection"), estate.take("intents"));
   Companion worker = VDISK_TRY(Companion::inherit(estate));
   device->go_on(std::move(worker), VDISK_TRY(LoopDevice::adopt(info.device_node, estate.take("device"))));
   return device;

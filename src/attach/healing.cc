@@ -2,7 +2,7 @@
 #include "attach/healing.h"
 
 #include "attach/block_nodes.h"
-#include "attach/loop_device.h"
+#include "attach/device_state.h"
 
 namespace vdisk::attach {
 
@@ -14,13 +14,13 @@ bool clean_device(const AttachmentRecord& record) {
   {
     // While it is claimed, nobody can give it a new file.
     const auto claimed = claim(record.device_node, /*read_only=*/true);
-    const LoopState state = loop_state(record.device_node, record.backing);
+    const DeviceState state = device_state(record.device_node, record.backing);
     // Whatever somebody else's device shows is theirs.
-    if (state == LoopState::kForeign) return true;
+    if (state == DeviceState::kForeign) return true;
     if (!claimed) return false;
     remove_partitions(claimed->get(), record.device_node);
   }
-  return loop_state(record.device_node, record.backing) != LoopState::kOurs;
+  return device_state(record.device_node, record.backing) != DeviceState::kOurs;
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ FileIdentity identity_of(const loop_info64& info) noexcept {
 
 }  // namespace
 
-Status may_attach() {
+Status may_attach_loop() {
   VDISK_TRY(open_control());
   return {};
 }
@@ -92,6 +92,9 @@ Result<LoopDevice> LoopDevice::attach(const LoopSetup& setup) {
       ::poll(nullptr, 0, 1);
       continue;
     }
+    // A kernel that looks for partitions does so at the first open after this, and drops all that it does not
+    // find: it must have looked before there are ours.
+    UniqueFd(::open(node.c_str(), O_RDONLY | O_CLOEXEC)).reset();
     return adopt(node, std::move(fd));
   }
   return fail_errno(faults::kDevice, error, "making a loop device of {}", setup.name);
@@ -120,22 +123,22 @@ Status LoopDevice::remove() {
   fd_.reset();
   // Whoever watches devices (udev) may have it open for a moment.
   for (int waited = 0; waited < kGoneMilliseconds; waited += 10) {
-    if (loop_state(node_, backing_) != LoopState::kOurs) return {};
+    if (loop_state(node_, backing_) != DeviceState::kOurs) return {};
     ::poll(nullptr, 0, 10);
   }
   return fail(faults::kDevice, "{}: is still open somewhere; it goes when its last user lets it go", node_);
 }
 
-LoopState loop_state(const std::string& node, FileIdentity backing) {
+DeviceState loop_state(const std::string& node, FileIdentity backing) {
   const UniqueFd fd(::open(node.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status{};
   if (!fd || ::fstat(fd.get(), &status) != 0 || !S_ISBLK(status.st_mode) ||
       major(status.st_rdev) != kLoopMajor) {
-    return LoopState::kForeign;
+    return DeviceState::kForeign;
   }
   loop_info64 info{};
-  if (!read_status(fd.get(), info)) return errno == ENXIO ? LoopState::kFree : LoopState::kForeign;
-  return identity_of(info) == backing ? LoopState::kOurs : LoopState::kForeign;
+  if (!read_status(fd.get(), info)) return errno == ENXIO ? DeviceState::kFree : DeviceState::kForeign;
+  return identity_of(info) == backing ? DeviceState::kOurs : DeviceState::kForeign;
 }
 
 }  // namespace vdisk::attach

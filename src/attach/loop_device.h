@@ -8,6 +8,7 @@
 
 #include <string>
 
+#include "attach/block_nodes.h"
 #include "base/unique_fd.h"
 #include "io/file.h"
 
@@ -57,16 +58,10 @@ class LoopDevice {
   bool direct_io_ = false;
 };
 
-enum class LoopState {
-  kFree,     ///< Has no file.
-  kOurs,     ///< Has the file that was asked for.
-  kForeign,  ///< Has another one, or cannot be asked.
-};
-
 /// Whether the loop device at `node` shows the file `backing`.
-LoopState loop_state(const std::string& node, FileIdentity backing);
+DeviceState loop_state(const std::string& node, FileIdentity backing);
 
 /// Whether this process may make loop devices: attach.no_privilege or attach.no_loop if not.
-Status may_attach();
+Status may_attach_loop();
 
 }  // namespace vdisk::attach

@@ -38,7 +38,10 @@ class LoopOnFile final : public ProvidedDevice {
 
   Status remove() override {
     end_standby();
-    return device_.remove();
+    const Status gone = device_.remove();
+    // Before anybody hears that it is gone: then the image is free.
+    files_.clear();
+    return gone;
   }
   void abort() noexcept override { device_.starve(); }
 
@@ -66,13 +69,14 @@ class LoopOnFile final : public ProvidedDevice {
   }
 
   const std::string image_;
-  const std::vector<UniqueFd> files_;
+  std::vector<UniqueFd> files_;
   LoopDevice device_;
   Companion standby_;
   RestartLimit limit_;
 };
 
 Result<std::optional<std::string>> refusal(const DiskToServe& what) {
+  if (const Status may = may_attach_loop(); !may) return may.error().message();
   if (VDISK_TRY(find_direct_range(what.disk, what.range))) return std::nullopt;
   if (what.disk.layer_count() > 1) return "the image is differencing, so its bytes lie in several files";
   return "the disk's bytes do not lie in one run of the file";

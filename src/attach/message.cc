@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "disk/fault_catalogue.h"
 #include "serve/fuse/faults.h"
+#include "serve/nbd/faults.h"
 
 namespace vdisk::attach {
 
@@ -30,6 +31,7 @@ const Fault& find_fault(std::string_view id) {
   std::vector<const Fault*> rows = all_faults();
   rows.insert(rows.end(), std::begin(faults::kAll), std::end(faults::kAll));
   rows.insert(rows.end(), std::begin(serve::faults::kFuse), std::end(serve::faults::kFuse));
+  rows.insert(rows.end(), std::begin(serve::nbd::faults::kAll), std::end(serve::nbd::faults::kAll));
   const auto row = std::ranges::find(rows, id, [](const Fault* fault) { return fault->id; });
   return row == rows.end() ? faults::kForeignAnswer : **row;
 }

@@ -8,6 +8,7 @@
 #include "attach/faults.h"
 #include "attach/fuse_provider.h"
 #include "attach/loop_provider.h"
+#include "attach/nbd_provider.h"
 #include "base/checked.h"
 #include "base/fault.h"
 #include "disk/impl.h"
@@ -64,7 +65,7 @@ std::vector<UniqueFd> hold_files(const Disk& disk) {
 }
 
 std::span<const Provider* const> providers() noexcept {
-  static constexpr std::array kTable = {&kLoopProvider, &kFuseProvider};
+  static constexpr std::array kTable = {&kLoopProvider, &kFuseProvider, &kNbdProvider};
   return kTable;
 }
 

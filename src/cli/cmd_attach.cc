@@ -76,7 +76,7 @@ class AttachCommand final : public Command {
     app.add_flag("--foreground", foreground_, "Stay, and detach at the end of this process");
     app.add_flag("--partitions,!--no-partitions", partitions_,
                  "Make the partitions appear too (default), or not (--no-partitions)");
-    app.add_option("--provider", provider_, "How the kernel gets at the image: auto loop fuse")
+    app.add_option("--provider", provider_, "How the kernel gets at the image: auto loop fuse nbd")
         ->type_name("HOW");
     app.add_option("--cow", cow_,
                    "Put all changes into FILE, a differencing image, which is made if it is not there")
@@ -132,7 +132,7 @@ class AttachCommand final : public Command {
     options.at_boot = at_boot_;
     const auto provider = parse_attach_provider(provider_);
     if (!provider)
-      throw CLI::ValidationError("--provider", "'" + provider_ + "' is none of auto, loop, fuse");
+      throw CLI::ValidationError("--provider", "'" + provider_ + "' is none of auto, loop, fuse, nbd");
     options.provider = *provider;
     if (!restricted_.empty()) {
       const auto comma = restricted_.find(',');

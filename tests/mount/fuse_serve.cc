@@ -8,8 +8,8 @@
 #include <cstdio>
 
 #include "serve/fuse/fuse_server.h"
-#include "serve/fuse/memory.h"
 #include "serve/fuse/mount.h"
+#include "serve/memory.h"
 
 namespace {
 

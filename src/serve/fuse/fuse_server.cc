@@ -23,16 +23,15 @@
 #include "io/io_engine.h"
 #include "serve/fuse/faults.h"
 #include "serve/fuse/folder.h"
-#include "serve/fuse/memory.h"
-#include "serve/fuse/payload_buffer.h"
 #include "serve/fuse/request.h"
+#include "serve/memory.h"
+#include "serve/payload_buffer.h"
 
 namespace vdisk::serve {
 
 namespace {
 
 using fuse::Answer;
-using fuse::PayloadBuffer;
 
 /// Requests that are under way at once; what the kernel may send beyond them waits with it (Folder::init).
 constexpr std::size_t kJobs = 40;

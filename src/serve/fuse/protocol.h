@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "serve/payload_buffer.h"
+
 namespace vdisk::serve::fuse {
 
 /// Protocol 7.40 (Linux 6.9): the kernel knows FUSE_NOTIFY_RESEND. Bits from 32 on go into flags2.
@@ -20,9 +22,7 @@ inline constexpr std::int32_t kNotifyResend = 7;
 /// The oldest protocol that is spoken: 7.28 (Linux 4.20) brought requests of more than 128 KiB.
 inline constexpr std::uint32_t kLeastMinor = 28;
 
-inline constexpr std::size_t kPageBytes = 4096;
-/// Most payload of one READ or WRITE; also the most that the kernel lets an unprivileged server have.
-inline constexpr std::size_t kMostPayloadBytes = std::size_t{1} << 20;
+// kMostPayloadBytes of one READ or WRITE is also the most that the kernel lets an unprivileged server have.
 /// What a WRITE has before its payload: a request that is read to this many bytes before a page has its
 /// payload on that page.
 inline constexpr std::size_t kHeadBytes = sizeof(fuse_in_header) + sizeof(fuse_write_in);

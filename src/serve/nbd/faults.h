@@ -24,7 +24,13 @@ inline constexpr Fault kKeys{
 inline constexpr Fault kServerFailed{"nbd.server_failed", win32::kIoDevice,
                                      "nbdkit ended by itself, or could not close the image."};
 
-inline constexpr const Fault* kAll[] = {&kNoExport,    &kNoNbdkit, &kNoPlugin, &kSocketName,
-                                        &kSocketInUse, &kSocket,   &kKeys,     &kServerFailed};
+inline constexpr Fault kConnectionLost{"nbd.connection_lost", win32::kIoDevice,
+                                       "The kernel's NBD client let its connection go without a word."};
+inline constexpr Fault kBadRequest{"nbd.bad_request", win32::kInvalidParameter,
+                                   "The kernel's NBD client sent what is no request."};
+
+inline constexpr const Fault* kAll[] = {&kNoExport,       &kNoNbdkit,  &kNoPlugin, &kSocketName,
+                                        &kSocketInUse,    &kSocket,    &kKeys,     &kServerFailed,
+                                        &kConnectionLost, &kBadRequest};
 
 }  // namespace vdisk::serve::nbd::faults

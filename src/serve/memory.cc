@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "serve/fuse/memory.h"
+#include "serve/memory.h"
 
 #include <linux/prctl.h>
 #include <malloc.h>

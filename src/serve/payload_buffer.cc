@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "serve/fuse/payload_buffer.h"
+#include "serve/payload_buffer.h"
 
 #include <sys/mman.h>
 
 #include <new>
 
-namespace vdisk::serve::fuse {
+namespace vdisk::serve {
 
 namespace {
 constexpr std::size_t kMappedBytes = kPageBytes + kMostPayloadBytes;
@@ -22,4 +22,4 @@ std::unique_ptr<PayloadBuffer> PayloadBuffer::make() noexcept {
 
 PayloadBuffer::~PayloadBuffer() { ::munmap(memory_, kMappedBytes); }
 
-}  // namespace vdisk::serve::fuse
+}  // namespace vdisk::serve

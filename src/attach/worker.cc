@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "attach/fuse_worker.h"
+#include "attach/worker.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -19,7 +19,6 @@
 #include "base/fault.h"
 #include "disk/impl.h"
 #include "disk/intents.h"
-#include "serve/fuse/fuse_server.h"
 
 namespace vdisk::attach {
 
@@ -27,15 +26,15 @@ namespace {
 
 // Where the worker has its descriptors; whatever else the keeper has open is not its business.
 constexpr int kSocket = 3;
-constexpr int kDevice = 4;
+constexpr int kConnection = 4;
 constexpr int kIntents = 5;
 /// Of the image file; beside the bytes that io/file_lock.h uses.
 constexpr off_t kWorkerByte = 300;
 
-void take_descriptors(int socket, int device, int intents) {
+void take_descriptors(int socket, int connection, int intents) {
   // By way of high numbers, so that none overwrites another.
   std::array<int, 3> high{};
-  const std::array<int, 3> given = {socket, device, intents};
+  const std::array<int, 3> given = {socket, connection, intents};
   for (std::size_t i = 0; i < given.size(); ++i) {
     high[i] = given[i] < 0 ? -1 : ::fcntl(given[i], F_DUPFD_CLOEXEC, 64);
   }
@@ -68,7 +67,8 @@ void outlast_predecessor(const Disk& disk) noexcept {
   }
 }
 
-Status serve(const WorkerTask& task, Fields& ready) {
+Status serve(const WorkerTask& task) {
+  Fields ready;
   OpenOptions open = task.request.options.open;
   open.trace = [&ready](TraceLevel level, std::string_view text) {
     if (level == TraceLevel::kWarning) ready.add("warning", text);
@@ -84,35 +84,18 @@ Status serve(const WorkerTask& task, Fields& ready) {
     intents = VDISK_TRY(IntentMemory::open(UniqueFd(kIntents)));
     VDISK_TRY(keep_intents(disk, *intents));
   }
-  serve::FuseServer server(kDevice,
-                           {{.name = task.file_name,
-                             .disk = &disk,
-                             .range = task.range,
-                             .read_only = task.request.options.read_only}},
-                           {.resume = task.resume, .trace = {}});
-  ready.add("ready", true);
-  send_message(kSocket, ready);
-  // A keeper that was killed is replaced meanwhile; what is being served goes on.
-  std::atomic<bool> over{false};
-  std::thread watcher([&server, &over] {
-    stand_by(kSocket, over);
-    server.stop();
-  });
-  const Status served = server.run();
-  over.store(true);
-  ::shutdown(kSocket, SHUT_RD);
-  watcher.join();
+  KeeperSide keeper(ready);
+  const Status served = task.serve(disk, task.connection < 0 ? -1 : kConnection, keeper);
   VDISK_TRY(disk.close());
   return served;
 }
 
 void work(const WorkerTask& task, int socket) noexcept {
-  take_descriptors(socket, task.device, task.intents);
+  take_descriptors(socket, task.connection, task.intents);
   ::prctl(PR_SET_NAME, "vdisk-worker", 0, 0, 0);
   stay_in_memory();
   try {
-    Fields ready;
-    const Status served = serve(task, ready);
+    const Status served = serve(task);
     Fields last;
     last.add("done", true);
     send_message(kSocket, served ? last : to_fields(served.error()));
@@ -122,6 +105,37 @@ void work(const WorkerTask& task, int socket) noexcept {
 }
 
 }  // namespace
+
+void KeeperSide::say_ready() {
+  ready_.add("ready", true);
+  send_message(kSocket, ready_);
+}
+
+Result<UniqueFd> KeeperSide::receive_connection() {
+  Estate sent = VDISK_TRY(Estate::receive(kSocket, -1));
+  UniqueFd connection = sent.take("connection");
+  if (!connection) return fail(faults::kForeignAnswer, "the keeper sent no connection");
+  return connection;
+}
+
+Status KeeperSide::serve(const std::function<Status()>& run, const std::function<void()>& stop) {
+  std::atomic<bool> over{false};
+  std::thread watcher([&stop, &over] {
+    stand_by(kSocket, over);
+    stop();
+  });
+  const Status served = run();
+  over.store(true);
+  ::shutdown(kSocket, SHUT_RD);
+  watcher.join();
+  return served;
+}
+
+Result<UniqueFd> make_intents(bool read_only) {
+  if (read_only) return UniqueFd();
+  const auto memory = VDISK_TRY(IntentMemory::create());
+  return UniqueFd(::fcntl(memory->fd(), F_DUPFD_CLOEXEC, 3));
+}
 
 Result<Companion> start_worker(const WorkerTask& task) {
   Companion worker =

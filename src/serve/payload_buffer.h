@@ -10,9 +10,11 @@
 #include <memory>
 #include <span>
 
-#include "serve/fuse/protocol.h"
+namespace vdisk::serve {
 
-namespace vdisk::serve::fuse {
+inline constexpr std::size_t kPageBytes = 4096;
+/// Most payload of one request that is moved in one piece.
+inline constexpr std::size_t kMostPayloadBytes = std::size_t{1} << 20;
 
 /// kMostPayloadBytes on page boundaries, with room for a head right before them: a request that is read with
 /// its payload, and an answer that is written with its data, need no copy and are aligned for O_DIRECT.
@@ -36,4 +38,4 @@ class PayloadBuffer {
   std::byte* const memory_;
 };
 
-}  // namespace vdisk::serve::fuse
+}  // namespace vdisk::serve
