@@ -378,6 +378,74 @@ class Lifetimes(Case):
             self.assert_clean(image)
 
 
+class FullHost(Case):
+    """The file system under the image has no room left: errors for who writes, a good image, no stuck device."""
+
+    def setUp(self):
+        super().setUp()
+        self.small = self.folder / "small"
+        self.small.mkdir()
+        run("mount", "-t", "tmpfs", "-o", "size=24m", "none", self.small)
+        self.mounted.append(self.small)
+
+    def fill(self, device):
+        """Writes past what there is room for; how much was flushed before."""
+        piece = random.Random(5).randbytes(MIB)
+        flushed = 0
+        with open(device, "r+b", buffering=0) as disk, self.assertRaises(OSError):
+            while True:
+                disk.write(piece)
+                os.fsync(disk.fileno())
+                flushed += MIB
+        self.assertLess(flushed, 24 * MIB)
+        return piece, flushed
+
+    def assert_shown(self, image, piece, flushed):
+        disk = self.attach(image, "--read-only")
+        with open(disk["device"], "rb") as device:
+            for _ in range(flushed // MIB):
+                self.assertEqual(device.read(MIB), piece)
+        self.detach(image)
+
+    def test_writes_fail_and_what_was_flushed_stays(self):
+        for name in ("disk.vhdx", "disk.vhd"):
+            for killed in (False, True):
+                with self.subTest(f"{name} {killed}"):
+                    image = self.small / name
+                    run(disks.VDISK, "create", image, "--size", "256M")
+                    disk = self.attach(image)
+                    piece, flushed = self.fill(disk["device"])
+                    self.assertGreater(flushed, 4 * MIB)
+                    if killed:
+                        self.kill_worker(disk)
+                    # The end of a VHD's session has a footer to write: it says that it could not, and is detached.
+                    if self.vdisk("detach", image).returncode != 0 and self.listed():
+                        self.detach(image, "--force")
+                    wait_until(lambda path=image: self.vdisk("info", path).returncode == 0, "the lock")
+                    self.assertEqual(self.listed(), [])
+                    self.assert_gone(disk["device"])
+                    self.assert_clean(image)
+                    self.assert_shown(image, piece, flushed)
+                    image.unlink()
+
+    def test_with_room_again_it_goes_on(self):
+        ballast = self.small / "ballast"
+        ballast.write_bytes(bytes(14 * MIB))
+        image = self.small / "disk.vhdx"
+        run(disks.VDISK, "create", image, "--size", "256M", "--block-size", "1M")
+        disk = self.attach(image)
+        piece, flushed = self.fill(disk["device"])
+        ballast.unlink()
+        with open(disk["device"], "r+b", buffering=0) as device:
+            device.seek(flushed)
+            for _ in range(4):
+                device.write(piece)
+            os.fsync(device.fileno())
+        self.detach(image)
+        self.assert_clean(image)
+        self.assert_shown(image, piece, flushed + 4 * MIB)
+
+
 class LittleMemory(Case):
     """Server and writer share a memory limit that dirty pages fill: the server must not wait for memory that only it can
     free."""
