@@ -2,14 +2,13 @@
 #include "attach/detaching.h"
 
 #include <poll.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 
 #include "attach/block_nodes.h"
+#include "attach/device_reader.h"
 #include "attach/device_state.h"
 #include "attach/faults.h"
 #include "base/fault.h"
@@ -50,22 +49,16 @@ Result<UniqueFd> claim_alone(const ProvidedDevice& device, bool read_only) {
   }
 }
 
-/// Flushes by a process of its own: what serves the device may be killed meanwhile, and then this one must
-/// put a successor in its place. An errno, or 0.
+/// An errno, or 0.
 int flush(ProvidedDevice& device, int fd) {
-  const pid_t child = ::fork();
-  if (child < 0) return errno;
-  if (child == 0) ::_exit(::fsync(fd) == 0 ? 0 : errno);
-  const UniqueFd done(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+  DeviceReader flushing(fd, [fd] { return ::fsync(fd) == 0 ? 0 : errno; });
+  if (!flushing.started()) return errno;
   for (;;) {
-    std::array<pollfd, 2> waiting = {{{done.get(), POLLIN, 0}, {device.ended_fd(), POLLIN, 0}}};
+    std::array<pollfd, 2> waiting = {{{flushing.ended_fd(), POLLIN, 0}, {device.ended_fd(), POLLIN, 0}}};
     ::poll(waiting.data(), waiting.size(), -1);
-    if (waiting[0].revents != 0) break;
+    if (waiting[0].revents != 0) return flushing.finish();
     if (waiting[1].revents != 0) static_cast<void>(device.revive());
   }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
 }
 
 }  // namespace

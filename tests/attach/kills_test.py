@@ -150,6 +150,31 @@ class Killed(Case):
             self.assert_gone(disk["device"])
             self.assert_clean(image)
 
+    def test_a_table_is_followed_by_a_successor(self):
+        image = self.create("disk.vhdx", "--size", "64M")
+        disk = self.attach(image)
+        os.kill(disk["process"], signal.SIGSTOP)
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"], input="label: gpt\nsize=8MiB\n")
+        os.kill(disk["process"], signal.SIGKILL)
+        wait_until(lambda: self.current(disk)["partitions"] == [disk["device"] + "p1"], "the partition")
+        self.detach(image)
+        self.assert_gone(disk["device"])
+
+    def test_nothing_is_left_of_both_while_the_table_is_read(self):
+        """Whoever reads the device for a keeper does not keep the attachment alive."""
+        image = self.create("disk.vhdx", "--size", "64M")
+        for _ in range(5):
+            disk = self.attach(image)
+            os.kill(disk["companion_process"], signal.SIGSTOP)
+            with open(disk["device"], "r+b") as device:
+                os.posix_fadvise(device.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            time.sleep(0.1)
+            kill_both(disk)
+            wait_until(lambda: not self.listed(), "the end")
+            wait_until(lambda: self.vdisk("info", image).returncode == 0, "the lock")
+            self.assert_gone(disk["device"])
+            self.assert_clean(image)
+
     def test_the_registry_never_forgets(self):
         """Whoever looks while keepers are killed finds the attachment, and no image is attached twice."""
         image = self.create("disk.vhdx", "--size", "16M")

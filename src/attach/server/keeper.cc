@@ -79,7 +79,7 @@ class Keeper {
     provided_.emplace(VDISK_TRY(provide(request_, trace)));
     notes_ = provided_->notes;
     provided_->info.process = static_cast<std::uint64_t>(::getpid());
-    watch_partitions();
+    watch_partitions(/*changed=*/false);
     if (partitions_)
       provided_->info.partitions = follow_table(*provided_->device, provided_->info, warnings_);
     const Status published = publish_record();
@@ -100,8 +100,8 @@ class Keeper {
                 found->device_node);
   }
 
-  void watch_partitions() {
-    if (request_.options.partitions) partitions_.emplace(provided_->device->node());
+  void watch_partitions(bool changed) {
+    if (request_.options.partitions) partitions_.emplace(provided_->device->node(), changed);
   }
 
   AttachmentRecord record() const {
@@ -167,6 +167,8 @@ class Keeper {
     if (estate.fields.has(kRenew)) on_companion(provided_->device->renew());
     entrust();
     show_changes();
+    // What the predecessor was told of the table and had not followed.
+    if (partitions_) on_partitions();
     return {};
   }
 
@@ -186,7 +188,7 @@ class Keeper {
     auto provided = VDISK_TRY(adopt(request_, info, estate));
     info.process = static_cast<std::uint64_t>(::getpid());
     provided_.emplace(std::move(provided), std::move(info), std::vector<std::string>{});
-    watch_partitions();
+    watch_partitions(/*changed=*/true);
     return {};
   }
 

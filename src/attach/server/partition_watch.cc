@@ -4,12 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "attach/block_nodes.h"
 #include "attach/faults.h"
@@ -46,12 +45,9 @@ std::vector<std::string> follow_table(const ProvidedDevice& device, const Attach
   return update_partitions(device.fd(), device.node(), *table, refused);
 }
 
-PartitionWatch::PartitionWatch(const std::string& node) : events_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+PartitionWatch::PartitionWatch(const std::string& node, bool changed)
+    : events_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)), wanted_(changed) {
   if (events_ && ::inotify_add_watch(events_.get(), node.c_str(), IN_CLOSE_WRITE) < 0) events_.reset();
-}
-
-PartitionWatch::~PartitionWatch() {
-  if (reading_ != 0) ::waitpid(reading_, nullptr, WNOHANG);
 }
 
 bool PartitionWatch::take_events() noexcept {
@@ -64,26 +60,18 @@ bool PartitionWatch::take_events() noexcept {
 bool PartitionWatch::look(const ProvidedDevice& device, const AttachmentInfo& info) {
   wanted_ = take_events() || wanted_;
   bool ended = false;
-  if (reading_ != 0) {
-    pollfd poll{.fd = reading_ended_.get(), .events = POLLIN, .revents = 0};
+  if (reader_.started()) {
+    pollfd poll{.fd = reader_.ended_fd(), .events = POLLIN, .revents = 0};
     if (::poll(&poll, 1, 0) <= 0) return false;
-    ::waitpid(reading_, nullptr, 0);
-    reading_ = 0;
-    reading_ended_.reset();
+    reader_.finish();
     ended = true;
   }
-  if (wanted_) {
-    wanted_ = false;
-    const pid_t child = ::fork();
-    if (child == 0) {
+  if (std::exchange(wanted_, false)) {
+    reader_ = DeviceReader(device.fd(), [&] {
       std::vector<std::string> refused;  // nobody is there to be told
       follow_table(device, info, refused);
-      ::_exit(0);
-    }
-    if (child > 0) {
-      reading_ = child;
-      reading_ended_ = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
-    }
+      return 0;
+    });
   }
   return ended;
 }

@@ -5,12 +5,12 @@
 // do it themselves.
 #pragma once
 
-#include <sys/types.h>
 #include <vdisk/attachment.h>
 
 #include <string>
 #include <vector>
 
+#include "attach/device_reader.h"
 #include "attach/provider.h"
 #include "base/unique_fd.h"
 
@@ -25,28 +25,26 @@ std::vector<std::string> follow_table(const ProvidedDevice& device, const Attach
 /// Thread rule: the keeper's one thread. Owner: the keeper.
 class PartitionWatch {
  public:
-  /// Where the system does not tell of closed files, nothing is ever followed.
-  explicit PartitionWatch(const std::string& node);
-  ~PartitionWatch();
+  /// Where the system does not tell of closed files, nothing is ever followed. `changed`: the table may have
+  /// changed already.
+  PartitionWatch(const std::string& node, bool changed);
   PartitionWatch(const PartitionWatch&) = delete;
   PartitionWatch& operator=(const PartitionWatch&) = delete;
 
   /// Readable when look() is due.
   int closed_fd() const noexcept { return events_.get(); }
-  int finished_fd() const noexcept { return reading_ended_.get(); }
-  /// Somebody may have closed the device, or a reading have ended. A reading is a process of its own: it
-  /// waits for what serves the device, and the keeper may have to replace that meanwhile. True when the
-  /// partitions may have changed since the last call.
+  int finished_fd() const noexcept { return reader_.ended_fd(); }
+  /// Somebody may have closed the device, or a reading have ended. A reading is a process of its own. True
+  /// when the partitions may have changed since the last call.
   bool look(const ProvidedDevice& device, const AttachmentInfo& info);
   /// Whether a reading is under way.
-  bool reading() const noexcept { return reading_ != 0; }
+  bool reading() const noexcept { return reader_.started(); }
 
  private:
   bool take_events() noexcept;
 
   UniqueFd events_;
-  pid_t reading_ = 0;
-  UniqueFd reading_ended_;
+  DeviceReader reader_;
   bool wanted_ = false;  ///< Somebody has closed the device since the last reading began.
 };
 
