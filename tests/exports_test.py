@@ -17,7 +17,7 @@ RawSCSIVirtualDisk ResizeVirtualDisk SetVirtualDiskInformation SetVirtualDiskMet
 # What Windows keeps in other libraries, and functions of our own.
 OWN = [f"Virtdisk{name}" for name in """CancelIo CancelIoEx CloseHandle CreateEventA CreateEventW FlushFileBuffers
 GetContract GetLastError GetLastErrorText GetOverlappedResult HandleFromPath ReadFile ResetEvent SetContract SetEvent
-SetLastError Sleep Version WaitForMultipleObjects WaitForSingleObject WriteFile""".split()]
+SetLastError Sleep VendorMicrosoft VendorUnknown Version WaitForMultipleObjects WaitForSingleObject WriteFile""".split()]
 
 
 def main() -> int:

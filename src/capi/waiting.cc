@@ -14,8 +14,14 @@ namespace vdisk::capi {
 /// One wait of one thread.
 class Waiter {
  public:
-  Waiter(WaitableObjects objects, bool all) : objects_(objects), all_(all) {}
-  ~Waiter() = default;
+  /// Who signals an object ends the wait from now on.
+  Waiter(WaitableObjects objects, bool all) VDISK_REQUIRES(wait_lock) : objects_(objects), all_(all) {
+    for (const auto& object : objects_) object->waiters_.reserve(object->waiters_.size() + objects.size());
+    for (const auto& object : objects_) object->waiters_.push_back(this);
+  }
+  ~Waiter() VDISK_REQUIRES(wait_lock) {
+    for (const auto& object : objects_) std::erase(object->waiters_, this);
+  }
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
@@ -50,14 +56,6 @@ class Waiter {
 
   std::optional<std::size_t> which() const VDISK_REQUIRES(wait_lock) { return which_; }
 
-  /// What signals an object ends the wait from now on.
-  void enlist() VDISK_REQUIRES(wait_lock) {
-    for (const auto& object : objects_) object->waiters_.push_back(this);
-  }
-  void leave() VDISK_REQUIRES(wait_lock) {
-    for (const auto& object : objects_) std::erase(object->waiters_, this);
-  }
-
  private:
   const WaitableObjects objects_;
   const bool all_;
@@ -70,17 +68,9 @@ void Waitable::wake() const {
 }
 
 std::optional<std::size_t> wait_for(WaitableObjects objects, bool all, DWORD milliseconds) {
-  Waiter waiter(objects, all);
   const MutexLock lock(wait_lock);
-  if (waiter.try_end() || milliseconds == 0) return waiter.which();
-  try {
-    waiter.enlist();
-    waiter.sleep(milliseconds);
-  } catch (...) {
-    waiter.leave();
-    throw;  // no memory: the boundary makes 8 of it
-  }
-  waiter.leave();
+  Waiter waiter(objects, all);
+  if (!waiter.try_end() && milliseconds != 0) waiter.sleep(milliseconds);
   return waiter.which();
 }
 
