@@ -20,8 +20,11 @@
  *   Units: Sizes and offsets are bytes; sector sizes are bytes. Text sizes are bytes, not characters, and
  *       include the terminating zero.
  *   Asynchrony (2): A call that takes an Overlapped runs to its end if that is NULL. Otherwise it may
- *       return ERROR_IO_PENDING (997) at once, and completion is seen through Overlapped->hEvent or
- *       GetVirtualDiskOperationProgress(); it may as well return ERROR_SUCCESS or an error.
+ *       return ERROR_IO_PENDING (997) at once, and completion is seen through Overlapped->hEvent,
+ *       GetOverlappedResult() or GetVirtualDiskOperationProgress(); it may as well return ERROR_SUCCESS or
+ *       an error, which in this version it always does. hEvent is NULL or an event, else the call fails with
+ *       ERROR_INVALID_HANDLE (6); it is reset at the start, and set at the end unless the call itself
+ *       returned an error.
  *
  * NTDDI_VERSION and WINVER hide what a Windows of that age did not have; the default is the newest. With
  * VIRTDISK_DEFINE_FLAGS defined this header emits constants and flag enums alone.
@@ -713,9 +716,10 @@ typedef struct _VIRTUAL_DISK_PROGRESS {
   ULONGLONG CompletionValue;
 } VIRTUAL_DISK_PROGRESS, *PVIRTUAL_DISK_PROGRESS;
 
-/* How far the operation started with this very Overlapped is; after its end, its result.
+/* How far the operation started with this very Overlapped is; after its end, its result. It is remembered
+ * until Overlapped is given to another operation on the handle, or 64 more have ended. Reads and writes are
+ * not, see GetOverlappedResult().
  *
- *   Not built yet: returns ERROR_CALL_NOT_IMPLEMENTED (120).
  *   ERROR_INVALID_PARAMETER (87): Overlapped or Progress NULL
  *   ERROR_INVALID_HANDLE (6): not a virtual disk handle
  *   ERROR_NOT_FOUND (1168): no operation was started with Overlapped

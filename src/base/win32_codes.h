@@ -32,6 +32,7 @@ inline constexpr Win32Code kFileTooLarge = 223;
 inline constexpr Win32Code kUnsupportedCompression = 618;
 inline constexpr Win32Code kFileSystemLimitation = 665;
 inline constexpr Win32Code kOperationAborted = 995;
+inline constexpr Win32Code kIoIncomplete = 996;
 inline constexpr Win32Code kFileInvalid = 1006;
 inline constexpr Win32Code kIoDevice = 1117;
 inline constexpr Win32Code kNotFound = 1168;

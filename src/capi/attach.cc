@@ -47,8 +47,9 @@ Result<std::optional<DiskRange>> examine_disk(const AttachRequest& request, cons
   return range;
 }
 
-Status attach_virtual_disk(HANDLE handle, const AttachRequest& request) {
+Status attach_virtual_disk(HANDLE handle, const AttachRequest& request, OverlappedCall& call) {
   const auto object = VDISK_TRY(virtual_disk(handle));
+  call.runs_on(object);
   VDISK_TRY(validate(request, *object, current_contract()));
   std::uint64_t disk_bytes = 0;
   const std::optional<DiskRange> range = VDISK_TRY(examine_disk(request, *object, disk_bytes));
@@ -80,13 +81,14 @@ Status detach_virtual_disk(HANDLE handle, std::uint32_t flags, std::uint32_t pro
 DWORD WINAPI AttachVirtualDisk(HANDLE VirtualDiskHandle, PSECURITY_DESCRIPTOR, ATTACH_VIRTUAL_DISK_FLAG Flags,
                                ULONG ProviderSpecificFlags, PATTACH_VIRTUAL_DISK_PARAMETERS Parameters,
                                LPOVERLAPPED Overlapped) {
-  const DWORD code = vdisk::capi::api_call([&] {
-    return vdisk::capi::attach_virtual_disk(VirtualDiskHandle, {.flags = static_cast<std::uint32_t>(Flags),
-                                                                .provider_flags = ProviderSpecificFlags,
-                                                                .parameters = Parameters});
+  vdisk::capi::OverlappedCall call(Overlapped, vdisk::capi::OverlappedCall::Kind::kDiskOperation);
+  return call.run([&] {
+    return vdisk::capi::attach_virtual_disk(VirtualDiskHandle,
+                                            {.flags = static_cast<std::uint32_t>(Flags),
+                                             .provider_flags = ProviderSpecificFlags,
+                                             .parameters = Parameters},
+                                            call);
   });
-  vdisk::capi::complete(Overlapped, code);
-  return code;
 }
 
 DWORD WINAPI DetachVirtualDisk(HANDLE VirtualDiskHandle, DETACH_VIRTUAL_DISK_FLAG Flags,

@@ -113,7 +113,7 @@ Status make(const CreateRequest& request, const CreateMembers& members, const st
 
 /// The handle: version 1 has the rights of the mask, later ones all of them.
 Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& members,
-                            const std::string& path, const CreateOptions& made) {
+                            const std::string& path, const CreateOptions& made, OverlappedCall& call) {
   auto object = std::make_shared<OpenHandle>();
   object->access = members.version == 1
                        ? access_of_version_1(request.access_mask, OPEN_VIRTUAL_DISK_RW_DEPTH_DEFAULT)
@@ -145,10 +145,11 @@ Result<HANDLE> open_created(const CreateRequest& request, const CreateMembers& m
     return {};
   };
   VDISK_TRY(object->look(note_format));
+  call.runs_on(object);
   return HandleTable::instance().add(std::move(object));
 }
 
-Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
+Result<HANDLE> create_virtual_disk(const CreateRequest& request, OverlappedCall& call) {
   VDISK_TRY(validate(request, current_contract()));
   const CreateMembers members = members_of(*request.parameters);
   const std::string text = VDISK_TRY(text_of(request.path, "Path"));
@@ -156,7 +157,7 @@ Result<HANDLE> create_virtual_disk(const CreateRequest& request) {
   const std::string path = VDISK_TRY(host_path(text, options.parents));
   VDISK_TRY(check_host_rules_of_new_file(path, request.flags));
   VDISK_TRY(make(request, members, path, options));
-  auto handle = open_created(request, members, path, options);
+  auto handle = open_created(request, members, path, options, call);
   if (!handle) ::unlink(path.c_str());  // a failed call leaves nothing behind
   return handle;
 }
@@ -172,7 +173,8 @@ DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE VirtualStorageType, PCWSTR 
                                CREATE_VIRTUAL_DISK_FLAG Flags, ULONG ProviderSpecificFlags,
                                PCREATE_VIRTUAL_DISK_PARAMETERS Parameters, LPOVERLAPPED Overlapped,
                                PHANDLE Handle) {
-  const DWORD code = vdisk::capi::api_call([&]() -> vdisk::Status {
+  vdisk::capi::OverlappedCall call(Overlapped, vdisk::capi::OverlappedCall::Kind::kDiskOperation);
+  return call.run([&]() -> vdisk::Status {
     const vdisk::capi::CreateRequest request{.storage_type = VirtualStorageType,
                                              .path = Path,
                                              .access_mask = static_cast<std::uint32_t>(VirtualDiskAccessMask),
@@ -180,9 +182,7 @@ DWORD WINAPI CreateVirtualDisk(PVIRTUAL_STORAGE_TYPE VirtualStorageType, PCWSTR 
                                              .provider_flags = ProviderSpecificFlags,
                                              .parameters = Parameters,
                                              .handle = Handle};
-    *Handle = VDISK_TRY(vdisk::capi::create_virtual_disk(request));  // untouched on failure
+    *Handle = VDISK_TRY(vdisk::capi::create_virtual_disk(request, call));  // untouched on failure
     return {};
   });
-  vdisk::capi::complete(Overlapped, code);
-  return code;
 }

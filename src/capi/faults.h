@@ -134,6 +134,26 @@ inline constexpr Fault kRawEnd{"capi.raw.end", win32::kHandleEof,
 inline constexpr Fault kRawReadOnly{"capi.raw.read_only", win32::kWriteProtect,
                                     "The disk is attached read-only."};
 
+// Events, waiting, and operations with an OVERLAPPED.
+inline constexpr Fault kEventHandle{"capi.event.handle", win32::kInvalidHandle,
+                                    "The handle, or the hEvent of an OVERLAPPED, is not an open event."};
+inline constexpr Fault kEventName{"capi.event.name", win32::kNotSupported,
+                                  "A name is given; events have none here."};
+inline constexpr Fault kWaitHandle{"capi.wait.handle", win32::kInvalidHandle,
+                                   "A handle to wait for is neither an open event nor an open virtual disk."};
+inline constexpr Fault kWaitArguments{
+    "capi.wait.arguments", win32::kInvalidParameter,
+    "A wait is for no handle, for more than 64, or for all of several that are not all different."};
+inline constexpr Fault kOverlappedArguments{
+    "capi.overlapped.arguments", win32::kInvalidParameter,
+    "The OVERLAPPED or the pointer that receives the answer is NULL."};
+inline constexpr Fault kOverlappedRunning{"capi.overlapped.running", win32::kIoIncomplete,
+                                          "The operation has not ended."};
+inline constexpr Fault kOperationUnknown{"capi.overlapped.unknown", win32::kNotFound,
+                                         "No operation on the handle was given this OVERLAPPED."};
+inline constexpr Fault kNothingToCancel{"capi.overlapped.nothing_to_cancel", win32::kNotFound,
+                                        "No operation on the handle can be cancelled."};
+
 inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kPathNull,
                                          &kHandleNull,
@@ -190,6 +210,14 @@ inline constexpr const Fault* kCapi[] = {&kStorageTypeNull,
                                          &kNotRaw,
                                          &kRawArguments,
                                          &kRawEnd,
-                                         &kRawReadOnly};
+                                         &kRawReadOnly,
+                                         &kEventHandle,
+                                         &kEventName,
+                                         &kWaitHandle,
+                                         &kWaitArguments,
+                                         &kOverlappedArguments,
+                                         &kOverlappedRunning,
+                                         &kOperationUnknown,
+                                         &kNothingToCancel};
 
 }  // namespace vdisk::capi::faults

@@ -14,14 +14,20 @@
 
 namespace vdisk::capi {
 
-/// What a handle stands for: a virtual disk (open_handle.h), or a file of the host (host_object.h). Shared by
-/// the calls that use it, so that a close beside a running call ends it after that call.
+class Waitable;
+
+/// What a handle stands for: a virtual disk (open_handle.h), an event (event.h), or a file of the host
+/// (host_object.h). Shared by the calls that use it, so that a close beside a running call ends it after that
+/// call.
 class HandleObject {
  public:
   virtual ~HandleObject() = default;
   HandleObject() = default;
   HandleObject(const HandleObject&) = delete;
   HandleObject& operator=(const HandleObject&) = delete;
+
+  /// What a thread that waits for the handle waits for; null when there is nothing.
+  virtual const Waitable* waitable() const noexcept { return nullptr; }
 };
 
 /// Thread rule: any thread. Handles are process-wide, non-zero multiples of 4 (as on Windows), and not used

@@ -24,6 +24,11 @@ DWORD explain(const Error& error) noexcept {
   return error.code();
 }
 
+BOOL bool_of(DWORD code) noexcept {
+  if (code != ERROR_SUCCESS) SetLastError(code);
+  return code == ERROR_SUCCESS ? TRUE : FALSE;
+}
+
 }  // namespace vdisk::capi
 
 using namespace vdisk::capi;

@@ -17,6 +17,9 @@ void clear_explanation() noexcept;
 /// Keeps the error's sentence ("ERROR_FILE_CORRUPT 1392 [vhdx.log.empty]: …") and returns its code.
 DWORD explain(const Error& error) noexcept;
 
+/// What functions answer that tell their code by GetLastError.
+BOOL bool_of(DWORD code) noexcept;
+
 /// Runs the body of an API function: nothing it throws crosses the boundary (std::bad_alloc becomes 8).
 template <class Body>
 DWORD api_call(Body&& body) noexcept {

@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "capi/access.h"
 #include "capi/handle_table.h"
+#include "capi/operations.h"
 #include "io/file.h"
 
 namespace vdisk::capi {
@@ -28,7 +29,8 @@ struct RawAttachment {
   bool read_only = false;
 };
 
-/// The public members are set before the object gets its handle and never change after. What changes is who
+/// The public members are set before the object gets its handle and never change after, `operations` apart.
+/// What changes is who
 /// holds the image. While a handle holds it, the handle has a Disk and with it the image's lock.
 /// AttachVirtualDisk lets go of it, because the server of the attachment needs that lock; from then on, and
 /// for a handle that is opened on an attached image from the first, each call that asks about the image opens
@@ -43,7 +45,10 @@ class OpenHandle final : public HandleObject {
   OpenOptions options;  ///< With which the image is opened; parents are looked for in the same way.
   std::uint32_t open_flags = 0;
   std::unique_ptr<File>
-      blank;  ///< Set for a file opened with BLANK_FILE: keeps its lock. There is no image then.
+      blank;              ///< Set for a file opened with BLANK_FILE: keeps its lock. There is no image then.
+  Operations operations;  ///< Those that were given an OVERLAPPED.
+
+  const Waitable* waitable() const noexcept override { return &operations; }
 
   /// Before the handle exists: opens the image and holds it or, if `attached`, only looks whether it can be
   /// opened.

@@ -44,12 +44,13 @@ Result<DiskRange> range_of(const Transfer& transfer, const OpenHandle& handle, c
                    std::min<std::uint64_t>(transfer.length, attached.length - at)};
 }
 
-Status read_raw(HANDLE handle, const Transfer& transfer, std::size_t& moved) {
+Status read_raw(HANDLE handle, const Transfer& transfer, OverlappedCall& call) {
   const auto object = VDISK_TRY(open_handle(handle));
+  call.runs_on(object);
   return object->use_raw([&](const Disk& disk, const RawAttachment& raw) -> Status {
     const DiskRange range = VDISK_TRY(range_of(transfer, *object, disk, raw.range));
     VDISK_TRY(disk.read(range.at, {static_cast<std::byte*>(transfer.buffer), range.length}));
-    moved = range.length;
+    call.bytes_moved = range.length;
     return {};
   });
 }
@@ -61,8 +62,9 @@ bool writes_through(const OpenHandle& handle) noexcept {
           (OPEN_VIRTUAL_DISK_FLAG_CACHED_IO | OPEN_VIRTUAL_DISK_FLAG_NO_WRITE_HARDENING)) == 0;
 }
 
-Status write_raw(HANDLE handle, const Transfer& transfer, std::size_t& moved) {
+Status write_raw(HANDLE handle, const Transfer& transfer, OverlappedCall& call) {
   const auto object = VDISK_TRY(open_handle(handle));
+  call.runs_on(object);
   return object->use_raw([&](const Disk& disk, const RawAttachment& raw) -> Status {
     const DiskRange range = VDISK_TRY(range_of(transfer, *object, disk, raw.range));
     if (raw.read_only) {
@@ -71,7 +73,7 @@ Status write_raw(HANDLE handle, const Transfer& transfer, std::size_t& moved) {
     }
     VDISK_TRY(disk.write(range.at, {static_cast<const std::byte*>(transfer.buffer), range.length}));
     if (writes_through(*object)) VDISK_TRY(disk.flush());
-    moved = range.length;
+    call.bytes_moved = range.length;
     return {};
   });
 }
@@ -81,18 +83,12 @@ Status flush_raw(HANDLE handle) {
   return object->use_raw([](const Disk& disk, const RawAttachment&) { return disk.flush(); });
 }
 
-BOOL result_of(DWORD code) noexcept {
-  if (code != ERROR_SUCCESS) SetLastError(code);
-  return code == ERROR_SUCCESS ? TRUE : FALSE;
-}
-
 template <class Move>
 BOOL transfer(Move&& move, DWORD* count, OVERLAPPED* overlapped) noexcept {
-  std::size_t moved = 0;
-  const DWORD code = api_call([&] { return move(moved); });
-  if (count != nullptr) *count = static_cast<DWORD>(moved);
-  complete(overlapped, code, moved);
-  return result_of(code);
+  OverlappedCall call(overlapped, OverlappedCall::Kind::kTransfer);
+  const DWORD code = call.run([&] { return move(call); });
+  if (count != nullptr) *count = static_cast<DWORD>(call.bytes_moved);
+  return bool_of(code);
 }
 
 }  // namespace
@@ -102,8 +98,8 @@ BOOL transfer(Move&& move, DWORD* count, OVERLAPPED* overlapped) noexcept {
 BOOL ReadFile(HANDLE hFile, LPVOID lpBuffer, DWORD nNumberOfBytesToRead, LPDWORD lpNumberOfBytesRead,
               LPOVERLAPPED lpOverlapped) {
   return vdisk::capi::transfer(
-      [&](std::size_t& moved) {
-        return vdisk::capi::read_raw(hFile, {lpBuffer, nNumberOfBytesToRead, lpOverlapped}, moved);
+      [&](vdisk::capi::OverlappedCall& call) {
+        return vdisk::capi::read_raw(hFile, {lpBuffer, nNumberOfBytesToRead, lpOverlapped}, call);
       },
       lpNumberOfBytesRead, lpOverlapped);
 }
@@ -111,15 +107,15 @@ BOOL ReadFile(HANDLE hFile, LPVOID lpBuffer, DWORD nNumberOfBytesToRead, LPDWORD
 BOOL WriteFile(HANDLE hFile, LPCVOID lpBuffer, DWORD nNumberOfBytesToWrite, LPDWORD lpNumberOfBytesWritten,
                LPOVERLAPPED lpOverlapped) {
   return vdisk::capi::transfer(
-      [&](std::size_t& moved) {
+      [&](vdisk::capi::OverlappedCall& call) {
         return vdisk::capi::write_raw(
             hFile,
             {const_cast<void*>(lpBuffer), nNumberOfBytesToWrite, lpOverlapped},  // NOLINT: only read from
-            moved);
+            call);
       },
       lpNumberOfBytesWritten, lpOverlapped);
 }
 
 BOOL FlushFileBuffers(HANDLE hFile) {
-  return vdisk::capi::result_of(vdisk::capi::api_call([&] { return vdisk::capi::flush_raw(hFile); }));
+  return vdisk::capi::bool_of(vdisk::capi::api_call([&] { return vdisk::capi::flush_raw(hFile); }));
 }

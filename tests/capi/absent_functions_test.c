@@ -8,28 +8,18 @@
 #include <windows.h>
 
 enum absent {
-  CancelIo,
-  CancelIoEx,
   CoCreateGuid,
   ConvertStringSecurityDescriptorToSecurityDescriptor,
   ConvertStringSecurityDescriptorToSecurityDescriptorW,
-  CreateEvent,
-  CreateEventA,
-  CreateEventW,
   CreateFile,
   CreateFileA,
   CreateFileW,
   DeleteFileW,
   DeviceIoControl,
-  GetOverlappedResult,
   LocalFree,
-  ResetEvent,
-  SetEvent,
   SetVolumeMountPoint,
   SetVolumeMountPointW,
-  Sleep,
-  UuidCreate,
-  WaitForSingleObject
+  UuidCreate
 };
 
 int main(void) { return 0; }

@@ -82,12 +82,30 @@ static void read_raw(const char* name, off_t offset) {
   close_handle(handle);
 }
 
+/* As a client does that gives an OVERLAPPED: waits for the event, asks how it ended. */
+static DWORD attach_with_event(HANDLE handle) {
+  OVERLAPPED overlapped;
+  VIRTUAL_DISK_PROGRESS progress;
+  DWORD moved, code;
+  memset(&overlapped, 0, sizeof overlapped);
+  overlapped.hEvent = CreateEvent(NULL, TRUE, FALSE, NULL);
+  code = AttachVirtualDisk(handle, NULL, ATTACH_VIRTUAL_DISK_FLAG_NONE, 0, NULL, &overlapped);
+  if (code == ERROR_SUCCESS || code == ERROR_IO_PENDING) {
+    CHECK_CODE(WaitForSingleObject(overlapped.hEvent, INFINITE), WAIT_OBJECT_0);
+    code = GetOverlappedResult(handle, &overlapped, &moved, FALSE) ? ERROR_SUCCESS : GetLastError();
+    CHECK_CODE(GetVirtualDiskOperationProgress(handle, &overlapped, &progress), 0);
+    CHECK_CODE(progress.OperationStatus, code);
+  }
+  close_handle(overlapped.hEvent);
+  return code;
+}
+
 /* 0 when the image was attached; the code when this host cannot serve it. */
 static void a_disk_is_a_device(const char* name) {
   HANDLE handle = opened(name, v2), other;
   char device[64];
   int fd;
-  CHECK_CODE(attach(handle, 0), 0);
+  CHECK_CODE(attach_with_event(handle), 0);
   if (!is_loaded(handle)) {
     close_handle(handle);
     return;

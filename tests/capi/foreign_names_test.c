@@ -11,6 +11,7 @@ extern int foreign_calls;
   if (!(condition)) return printf("line %d: %s\n", __LINE__, #condition), 1
 
 int main(void) {
+  HANDLE event;
   SetLastError(ERROR_BUSY);
   EXPECT(GetLastError() == ERROR_BUSY);
   EXPECT(CloseHandle(NULL) == FALSE && GetLastError() == ERROR_INVALID_HANDLE);
@@ -19,6 +20,14 @@ int main(void) {
   EXPECT(ReadFile(NULL, NULL, 0, NULL, NULL) == FALSE && GetLastError() == ERROR_INVALID_HANDLE);
   EXPECT(WriteFile(NULL, NULL, 0, NULL, NULL) == FALSE && GetLastError() == ERROR_INVALID_HANDLE);
   EXPECT(FlushFileBuffers(NULL) == FALSE && GetLastError() == ERROR_INVALID_HANDLE);
+  EXPECT(GetOverlappedResult(NULL, NULL, NULL, FALSE) == FALSE && GetLastError() == ERROR_INVALID_PARAMETER);
+  EXPECT(CancelIo(NULL) == FALSE && CancelIoEx(NULL, NULL) == FALSE);
+  EXPECT((event = CreateEventA(NULL, TRUE, FALSE, NULL)) != NULL && CloseHandle(event) == TRUE);
+  EXPECT((event = CreateEventW(NULL, TRUE, FALSE, NULL)) != NULL);
+  EXPECT(SetEvent(event) == TRUE && WaitForSingleObject(event, 0) == WAIT_OBJECT_0);
+  EXPECT(ResetEvent(event) == TRUE && WaitForMultipleObjects(1, &event, FALSE, 0) == WAIT_TIMEOUT);
+  EXPECT(CloseHandle(event) == TRUE);
+  Sleep(0);
   EXPECT(foreign_calls == 0);
   return 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Constants and structures of handles, files and waiting, and the functions that the library carries now.
+/* Constants, structures and functions of handles, files, events and waiting, as far as the library carries
+ * them.
  *
  * A Windows function that this library does not carry is not declared: a call to it fails to compile instead
  * of failing to link or to work. */
@@ -34,6 +35,7 @@
 #define FILE_FLAG_OPEN_REPARSE_POINT 0x00200000
 
 #define INFINITE 0xFFFFFFFFU
+#define MAXIMUM_WAIT_OBJECTS 64
 #define WAIT_OBJECT_0 0
 #define WAIT_ABANDONED 0x00000080
 #define WAIT_FAILED ((DWORD)0xFFFFFFFF)
@@ -101,11 +103,12 @@ VIRTDISK_API void WINAPI SetLastError(_In_ DWORD dwErrCode) __asm__("VirtdiskSet
 
 /* Reads from a virtual disk that is attached through this handle with ATTACH_VIRTUAL_DISK_FLAG_NO_LOCAL_HOST
  * (virtdisk-api.md 3.3): whole sectors, from the offset in lpOverlapped, which is required. Ends before it
- * returns, with the bytes read in *lpNumberOfBytesRead, if given, and in lpOverlapped; there are no events,
- * so hEvent is not looked at. What begins inside the disk and reaches past its end is cut off there.
+ * returns, with the bytes read in *lpNumberOfBytesRead, if given, and in lpOverlapped; if hEvent is an event,
+ * it is reset at the start, and set after success. What begins inside the disk and reaches past its end is
+ * cut off there.
  *
  *   TRUE, or FALSE with GetLastError():
- *   ERROR_INVALID_HANDLE (6): not a virtual disk handle
+ *   ERROR_INVALID_HANDLE (6): not a virtual disk handle, or hEvent neither NULL nor an event
  *   ERROR_BAD_COMMAND (22): not attached in that way
  *   ERROR_INVALID_PARAMETER (87): lpBuffer or lpOverlapped NULL; offset or length not whole sectors
  *   ERROR_HANDLE_EOF (38): the offset lies at or behind the end
@@ -128,6 +131,68 @@ VIRTDISK_API BOOL WINAPI WriteFile(_In_ HANDLE hFile, LPCVOID lpBuffer, _In_ DWO
 
 /* Brings to stable storage what was written through the handle. Codes 6 and 22 as ReadFile. */
 VIRTDISK_API BOOL WINAPI FlushFileBuffers(_In_ HANDLE hFile) __asm__("VirtdiskFlushFileBuffers");
+
+/* The result of an operation that was given lpOverlapped (ReadFile, WriteFile, AttachVirtualDisk …): TRUE, or
+ * FALSE with the operation's code as GetLastError(); in both cases with the bytes moved in
+ * *lpNumberOfBytesTransferred. Every operation ends before its call returns, so that bWait matters only where
+ * another thread asks. Looks at hFile only while the operation runs.
+ *
+ *   ERROR_INVALID_PARAMETER (87): lpOverlapped or lpNumberOfBytesTransferred NULL
+ *   ERROR_INVALID_HANDLE (6): not a virtual disk handle
+ *   ERROR_IO_INCOMPLETE (996): not ended, and bWait FALSE or no operation of hFile */
+VIRTDISK_API BOOL WINAPI GetOverlappedResult(_In_ HANDLE hFile, _In_ LPOVERLAPPED lpOverlapped,
+                                             _Out_ LPDWORD lpNumberOfBytesTransferred,
+                                             _In_ BOOL bWait) __asm__("VirtdiskGetOverlappedResult");
+
+/* Would cancel the operations that the calling thread has started on the handle. All of them have ended by
+ * the time it can call: TRUE, or FALSE with ERROR_INVALID_HANDLE (6) when it is not a virtual disk handle. */
+VIRTDISK_API BOOL WINAPI CancelIo(_In_ HANDLE hFile) __asm__("VirtdiskCancelIo");
+
+/* The same for all threads and, if lpOverlapped is given, for that operation alone. None can be cancelled:
+ * FALSE with ERROR_NOT_FOUND (1168), or ERROR_INVALID_HANDLE (6). */
+VIRTDISK_API BOOL WINAPI CancelIoEx(_In_ HANDLE hFile,
+                                    _In_opt_ LPOVERLAPPED lpOverlapped) __asm__("VirtdiskCancelIoEx");
+
+/* An event of this process: signalled from SetEvent() until ResetEvent(), and with bManualReset FALSE only
+ * until the first wait that it ends. lpEventAttributes has no meaning here. Close it with CloseHandle().
+ *
+ * Returns the handle with GetLastError() == 0, or NULL with
+ *   ERROR_NOT_SUPPORTED (50): lpName is neither NULL nor empty: events have no names here */
+VIRTDISK_API HANDLE WINAPI CreateEventA(_In_opt_ LPSECURITY_ATTRIBUTES lpEventAttributes,
+                                        _In_ BOOL bManualReset, _In_ BOOL bInitialState,
+                                        _In_opt_ LPCSTR lpName) __asm__("VirtdiskCreateEventA");
+VIRTDISK_API HANDLE WINAPI CreateEventW(_In_opt_ LPSECURITY_ATTRIBUTES lpEventAttributes,
+                                        _In_ BOOL bManualReset, _In_ BOOL bInitialState,
+                                        _In_opt_ LPCWSTR lpName) __asm__("VirtdiskCreateEventW");
+#ifdef VDISK_WIN32_WIDE_TCHAR
+#define CreateEvent CreateEventW
+#else
+#define CreateEvent CreateEventA
+#endif
+
+/* TRUE, or FALSE with ERROR_INVALID_HANDLE (6): not an event. SetEvent() ends every wait for the event that
+ * is under way, of an event with bManualReset FALSE the oldest one. */
+VIRTDISK_API BOOL WINAPI SetEvent(_In_ HANDLE hEvent) __asm__("VirtdiskSetEvent");
+VIRTDISK_API BOOL WINAPI ResetEvent(_In_ HANDLE hEvent) __asm__("VirtdiskResetEvent");
+
+/* Waits until an event is signalled, or no operation that was given an OVERLAPPED runs on a virtual disk.
+ * dwMilliseconds may be 0, to look only, or INFINITE. WaitForMultipleObjects() waits for one of up to
+ * MAXIMUM_WAIT_OBJECTS handles or, with bWaitAll, until all are signalled at the same time; before that it
+ * takes no auto-reset event.
+ *
+ *   WAIT_OBJECT_0: signalled; of several, WAIT_OBJECT_0 and the lowest index of a signalled one
+ *   WAIT_TIMEOUT (258): the time is over
+ *   WAIT_FAILED: with GetLastError()
+ *       ERROR_INVALID_HANDLE (6): neither an event nor a virtual disk
+ *       ERROR_INVALID_PARAMETER (87): no handle, too many, or one twice with bWaitAll */
+VIRTDISK_API DWORD WINAPI
+WaitForSingleObject(_In_ HANDLE hHandle, _In_ DWORD dwMilliseconds) __asm__("VirtdiskWaitForSingleObject");
+VIRTDISK_API DWORD WINAPI
+WaitForMultipleObjects(_In_ DWORD nCount, const HANDLE* lpHandles, _In_ BOOL bWaitAll,
+                       _In_ DWORD dwMilliseconds) __asm__("VirtdiskWaitForMultipleObjects");
+
+/* Stops the calling thread for that time; INFINITE for ever. */
+VIRTDISK_API void WINAPI Sleep(_In_ DWORD dwMilliseconds) __asm__("VirtdiskSleep");
 
 #ifdef __cplusplus
 }
