@@ -34,6 +34,8 @@ if(TARGET vdisk)
   install(TARGETS vdisk_server DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/vdisk COMPONENT vdisk)
   configure_file(cmake/vdisk-attach.service.in ${CMAKE_BINARY_DIR}/vdisk-attach.service @ONLY)
   install(FILES ${CMAKE_BINARY_DIR}/vdisk-attach.service DESTINATION lib/systemd/system COMPONENT vdisk)
+  configure_file(cmake/61-vdisk.rules.in ${CMAKE_BINARY_DIR}/61-vdisk.rules @ONLY)
+  install(FILES ${CMAKE_BINARY_DIR}/61-vdisk.rules DESTINATION lib/udev/rules.d COMPONENT vdisk)
   install(FILES completions/vdisk.bash RENAME vdisk
           DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT vdisk)
   install(FILES completions/_vdisk DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions COMPONENT vdisk)

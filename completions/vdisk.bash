@@ -42,7 +42,7 @@ _vdisk() {
     attach) options='--read-only --foreground --partitions --no-partitions --provider --cow --restricted --at-boot --at-boot-all --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     detach) options='--all --force --json --quiet --verbose --help' ;;
     restart) options='--all --json --quiet --verbose --help' ;;
-    list) options='--json --quiet --verbose --help' ;;
+    list) options='--udev --json --quiet --verbose --help' ;;
     serve) options='--socket --port --address --uri --export --read-only --tls --tls-verify-peer --run --format --parent-dir --confine --map-drive --allow-raw-parent --json --quiet --verbose --help' ;;
     mount) options='--as-files --read-only --foreground --format --parent-dir --confine --map-drive --no-parents --allow-raw-parent --json --quiet --verbose --help' ;;
     umount) options='--json --quiet --verbose --help' ;;

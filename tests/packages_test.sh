@@ -46,6 +46,7 @@ dpkg_here --install "$build"/*.deb >"$root/install.log" 2>&1 || { cat "$root/ins
 multiarch=$(dpkg-architecture -qDEB_HOST_MULTIARCH)
 lib=$root/usr/lib/$multiarch
 for file in usr/bin/vdisk usr/libexec/vdisk/vdisk-server usr/lib/systemd/system/vdisk-attach.service \
+  usr/lib/udev/rules.d/61-vdisk.rules \
   "usr/lib/$multiarch/libvirtdisk.so" "usr/lib/$multiarch/libvirtdisk.so.1" \
   "usr/lib/$multiarch/libvirtdisk.a" usr/include/virtdisk.h usr/include/vdisk/disk.h \
   usr/include/vdisk/win32/windows.h usr/share/man/man1/vdisk.1 \
@@ -56,6 +57,8 @@ for file in usr/bin/vdisk usr/libexec/vdisk/vdisk-server usr/lib/systemd/system/
 done
 grep -rlF -e "$source" -e "$build" "$root/usr" --include='*.h' --include='*.pc' --include='*.cmake' &&
   die "an installed file names a folder of the build"
+
+grep -qF '"/usr/bin/vdisk list --udev' "$root/usr/lib/udev/rules.d/61-vdisk.rules" || die "udev's rules do not run the installed tool"
 
 "$root/usr/bin/vdisk" --version
 # The installed tool finds the installed plugin, and nothing of the build.

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -19,6 +20,8 @@ namespace {
 
 /// Whoever watches devices (udev, desktop programs) has a new one open for a moment.
 constexpr int kPatienceMilliseconds = 1000;
+/// udev looks at what it was told of (udev.h), and certainly comes to an end, but on a busy machine not soon.
+constexpr int kUdevMilliseconds = 20'000;
 constexpr int kStepMilliseconds = 20;
 constexpr int kLookMilliseconds = 500;
 
@@ -27,6 +30,13 @@ std::unexpected<Error> busy(const std::string& node, const std::vector<std::stri
   for (const std::string& user : users) who += (who.empty() ? "" : ", ") + user;
   if (who.empty()) who = "somebody has claimed it; a file system may be mounted in another mount namespace";
   return fail(faults::kBusy, "{}: is in use: {}", node, who);
+}
+
+/// Whether udev's workers are all who is named; under their names of today and of earlier versions.
+bool udev_alone(const std::vector<std::string>& users) {
+  return !users.empty() && std::ranges::all_of(users, [](const std::string& user) {
+    return user.contains(" is open in (udev-worker) ") || user.contains(" is open in systemd-udevd ");
+  });
 }
 
 /// Who uses the device, besides those who serve it.
@@ -43,7 +53,8 @@ Result<UniqueFd> claim_alone(const ProvidedDevice& device, bool read_only) {
     const auto users = strangers(device);
     if (claimed && users.empty()) return *std::move(claimed);
     // A mount does not go away by waiting; a claim that nobody has is one that just ended.
-    if ((!claimed && !users.empty()) || waited >= kPatienceMilliseconds) return busy(node, users);
+    const int patience = udev_alone(users) ? kUdevMilliseconds : kPatienceMilliseconds;
+    if ((!claimed && !users.empty()) || waited >= patience) return busy(node, users);
     claimed.reset();
     ::poll(nullptr, 0, kStepMilliseconds);
   }

@@ -3,6 +3,7 @@
 
 #include "attach/block_nodes.h"
 #include "attach/device_state.h"
+#include "attach/udev.h"
 
 namespace vdisk::attach {
 
@@ -34,6 +35,7 @@ Result<std::vector<FoundRecord>> heal(const RegistryOptions& options) {
       alive.push_back(std::move(found));
     } else if (clean_device(found.record)) {
       remove_record(found);
+      announce(found.record.device_node);
     }
   }
   return alive;

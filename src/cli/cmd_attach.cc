@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstdlib>
 
+#include "attach/udev.h"
 #include "base/fault.h"
 #include "cli/output_json.h"
 #include "cli/output_text.h"
@@ -256,9 +257,14 @@ class RestartCommand final : public EachAttached {
 
 class ListCommand final : public Command {
  public:
-  void declare(CLI::App& app) override { words_.declare_output(app); }
+  void declare(CLI::App& app) override {
+    app.add_option("--udev", udev_, "Print what udev is to know of DEVICE, for udev's rules")
+        ->type_name("DEVICE");
+    words_.declare_output(app);
+  }
 
   int run(Session& session) override {
+    if (udev_) return tell_udev(session);
     const auto attached = attachments();
     if (!attached) return session.report(attached.error(), words_.json);
     if (words_.json) {
@@ -277,6 +283,15 @@ class ListCommand final : public Command {
   }
 
  private:
+  /// Most devices that udev asks for are not ours: that is no failure to speak of.
+  int tell_udev(Session& session) const {
+    const auto found = attach::recorded_at(*udev_);
+    if (!found || !*found) return kFailed;
+    session.out.put(attach::udev_properties(**found));
+    return kFine;
+  }
+
+  std::optional<std::string> udev_;
   OpenWords words_;
 };
 

@@ -15,6 +15,7 @@ import pathlib
 import random
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -269,6 +270,46 @@ class Options(Case):
             self.assertEqual(self.current(disk)["partitions"], [])
             self.detach(image)
             self.assert_gone(disk["device"])
+
+    def test_udev_is_told(self):
+        image = self.create('a "disk"\n.vhdx', "--size", "64M", "--type", "fixed")
+        partitioned = self.attach(image)
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", partitioned["device"], input="label: dos\nsize=8MiB\n")
+        self.detach(image)
+        events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)  # NETLINK_KOBJECT_UEVENT
+        self.addCleanup(events.close)
+        events.bind((0, 1))
+        events.settimeout(60)
+
+        def wait_for_change(node):
+            name = node.rpartition("/")[2]
+            while True:
+                head = events.recv(65536).split(b"\0")[0].decode()
+                if head.startswith("change@") and head.endswith("/" + name):
+                    return
+
+        def told(node):
+            result = self.vdisk("list", "--udev", node)
+            self.assertEqual((result.returncode, result.stderr), (0 if result.stdout else 1, ""))
+            return dict(line.split("=", 1) for line in result.stdout.splitlines())
+
+        disk = self.attach(image)
+        for node in (disk["device"], disk["device"] + "p1"):
+            wait_for_change(node)
+            self.assertEqual(told(node), {
+                "ID_VENDOR": "vdisk", "ID_MODEL": "VHDX", "ID_SERIAL": disk["disk_id"], "ID_SERIAL_SHORT": disk["disk_id"],
+                "VDISK_IMAGE": str(image).replace('"', r"\x22").replace(" ", r"\x20").replace("\n", r"\x0a")})
+        for node in (disk["device"] + "0", disk["device"] + "p", "/dev/null", "", str(image)):
+            self.assertEqual(told(node), {}, node)
+        # A server that does not answer holds nobody up.
+        os.kill(disk["process"], signal.SIGSTOP)
+        self.assertEqual(told(disk["device"])["ID_SERIAL"], disk["disk_id"])
+        os.kill(disk["process"], signal.SIGCONT)
+        run("sfdisk", "-q", "--no-reread", "--no-tell-kernel", disk["device"], input="label: dos\nsize=8MiB\nsize=8MiB\n")
+        wait_for_change(disk["device"] + "p2")
+        self.detach(image)
+        wait_for_change(disk["device"])
+        self.assertEqual(told(disk["device"]), {})
 
     def test_nothing_is_followed_without_partitions(self):
         image = self.create("disk.vhdx", "--size", "64M")

@@ -29,29 +29,25 @@ def output_of(*words):
     return result.stdout
 
 
-class Kernel:
-    """The kernel package, unpacked below `cache`; nothing of it is installed."""
+class Package:
+    """A Debian package, unpacked below `cache`; nothing of it is installed."""
 
     def __init__(self, cache):
         cache.mkdir(parents=True, exist_ok=True)
         try:
             self.tree = self.fetch(cache)
         except Unavailable:
-            kept = sorted(path for path in cache.iterdir() if path.suffix != ".tmp")
+            kept = sorted(path for path in cache.glob(self.KEPT) if path.suffix != ".tmp")
             if not kept:
                 raise
             self.tree = kept[-1]
-        self.version = next((self.tree / "lib/modules").iterdir()).name
-        self.image = self.tree / "boot" / f"vmlinuz-{self.version}"
 
     @staticmethod
-    def name():
-        """Of the package behind the one that always names the newest, with its version."""
-        found = re.search(r"Depends: (linux-image-\S+)", output_of("apt-cache", "depends", META_PACKAGE))
-        if not found:
-            raise Unavailable(f"{META_PACKAGE} names no kernel")
-        version = re.search(r"^Version: (\S+)", output_of("apt-cache", "show", "--no-all-versions", found[1]), re.M)
-        return found[1], version[1]
+    def with_version(name):
+        version = re.search(r"^Version: (\S+)", output_of("apt-cache", "show", "--no-all-versions", name), re.M)
+        if not version:
+            raise Unavailable(f"there is no package {name}")
+        return name, version[1]
 
     def fetch(self, cache):
         """The lists of a fresh machine are empty or stale: they are fetched only when they do not do."""
@@ -61,8 +57,7 @@ class Kernel:
             output_of("apt-get", "-qq", "update")
             return self.unpack(cache, *self.name())
 
-    @staticmethod
-    def unpack(cache, name, version):
+    def unpack(self, cache, name, version):
         tree = cache / f"{name}_{version}"
         if tree.exists():
             return tree
@@ -73,10 +68,38 @@ class Kernel:
             if not packages:
                 raise Unavailable(f"apt-get download {name}: {result.stderr}")
             output_of("dpkg-deb", "-x", packages[0], place / "tree")
-            kernel = next((place / "tree/lib/modules").iterdir()).name
-            output_of("depmod", "-b", place / "tree", kernel)
+            self.complete(place / "tree")
             (place / "tree").rename(tree)
         return tree
+
+    def complete(self, tree):
+        pass
+
+
+class Udev(Package):
+    KEPT = "udev_*"
+
+    def name(self):
+        return self.with_version("udev")
+
+
+class Kernel(Package):
+    KEPT = "linux-image-*"
+
+    def __init__(self, cache):
+        super().__init__(cache)
+        self.version = next((self.tree / "lib/modules").iterdir()).name
+        self.image = self.tree / "boot" / f"vmlinuz-{self.version}"
+
+    def name(self):
+        """Of the package behind the one that always names the newest, with its version."""
+        found = re.search(r"Depends: (linux-image-\S+)", output_of("apt-cache", "depends", META_PACKAGE))
+        if not found:
+            raise Unavailable(f"{META_PACKAGE} names no kernel")
+        return self.with_version(found[1])
+
+    def complete(self, tree):
+        output_of("depmod", "-b", tree, next((tree / "lib/modules").iterdir()).name)
 
     def modules(self, wanted):
         """Files to load, in this order, with their options."""
@@ -137,6 +160,20 @@ class Archive:
                 self.copy(os.path.realpath(found[1]), f"{self.LIBRARIES}/{line.split()[0]}")
             elif found := re.match(r"\s*(/\S+ld-linux\S+)", line):
                 self.copy(os.path.realpath(found[1]), found[1])
+
+    def udev(self, package):
+        """The daemon with its rules, and ours as the package installs it."""
+        for name in ("bin/udevadm", "lib/systemd/systemd-udevd"):
+            # One program of two names.
+            self.copy((package.tree / "bin/udevadm").resolve(), name)
+        self.libraries(package.tree / "bin/udevadm")
+        for rules in (package.tree / "lib/udev/rules.d").iterdir():
+            self.copy(rules, f"lib/udev/rules.d/{rules.name}")
+        ours = (HERE.parents[1] / "cmake/61-vdisk.rules.in").read_text()
+        self.file("usr/lib/udev/rules.d/61-vdisk.rules", ours.replace("@CMAKE_INSTALL_FULL_BINDIR@", "/usr/bin"))
+        self.file("etc/udev/udev.conf", "")
+        self.file("etc/group", "root:x:0:\ndisk:x:6:\n")
+        self.file("etc/passwd", "root:x:0:0::/:/bin/sh\n")
 
     def system(self, kernel, modules=None):
         """busybox, the modules and our init."""

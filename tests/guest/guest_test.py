@@ -21,7 +21,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from guest import Archive, Guest, Kernel, Unavailable  # noqa: E402
+from guest import Archive, Guest, Kernel, Udev, Unavailable  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SKIPPED = 77
@@ -29,10 +29,10 @@ MIB = 1 << 20
 # Where the guest's files come from.
 NOISE = random.Random(5).randbytes(11 * MIB)
 VDISK = SERVER = ""
-KERNEL = None
+KERNEL = UDEV = None
 # Here and, some of them, in the guest.
 NEEDED = ["qemu-system-x86_64", "busybox", "genisoimage", "mkudffs", "mkfs.vfat", "mcopy", "mtype", "syslinux", "nbd-client",
-          "depmod", "modprobe", "mkfs.ext4", "debugfs", "sfdisk", "nbdkit", "7z", "ldd", "dpkg-deb", "apt-get", "apt-cache"]
+          "depmod", "modprobe", "mkfs.ext4", "debugfs", "sfdisk", "nbdkit", "7z", "ldd", "lsblk", "dpkg-deb", "apt-get", "apt-cache"]
 
 
 def run(*words, check=True, **options):
@@ -80,6 +80,8 @@ def filled_sums():
 
 
 class Case(unittest.TestCase):
+    maxDiff = None
+
     def setUp(self):
         place = tempfile.TemporaryDirectory(prefix="vdisk-guest-")
         self.addCleanup(place.cleanup)
@@ -141,6 +143,9 @@ class Case(unittest.TestCase):
         report = guest.run()
         print(f"note: {self.id().rpartition('.')[2]}: the guest lived {report.seconds:.0f} s", file=sys.stderr)
         failed = {name: result for name, result in report.cases.items() if result != "ok"}
+        console = os.environ.get("GUESTDBG")
+        if console:
+            pathlib.Path(console).write_text(report.console)
         self.assertEqual(failed, {}, report.console[-6000:])
         return report
 
@@ -320,12 +325,35 @@ class Booting(Case):
 class Attaching(Case):
     """The tool and its server on a kernel as others have it: modules, partition scanning."""
 
-    def test_attach(self):
-        scratch = self.folder / "scratch.raw"
-        with open(scratch, "wb") as out:
+    MADE = {"leaf.vhdx": "--parent base.vhdx", "large.vhdx": "--size 64M --logical-sector-size 4096"}
+
+    def run_cases(self, cases, before="", tools=()):
+        """NAME: function, image, provider, further words. The images lie in a file system of the guest's."""
+        self.scratch = self.folder / "scratch.raw"
+        with open(self.scratch, "wb") as out:
             out.truncate(1024 * MIB)
-        run("mkfs.ext4", "-q", "-F", scratch)
-        # NAME: function, image, provider.
+        run("mkfs.ext4", "-q", "-F", self.scratch)
+        scenario = "mkdir /scratch; mount /dev/vda /scratch; cd /scratch; export VDISK_SERVER=/usr/bin/vdisk-server\n" + before
+        for image in dict.fromkeys(["base.vhdx", *(words[1] for words in cases.values())]):
+            how = self.MADE.get(image, "--size 64M" + (" --type fixed" if image.startswith("fixed") else ""))
+            scenario += f"vdisk create {image} {how} --quiet\n"
+        for name, (function, image, *words) in cases.items():
+            scenario += f"run_case {name} {function} /scratch/{image} {' '.join(words)}\n"
+        scenario += "cd /; umount /scratch || echo CASE umount FAILED >&3\n"
+        self.archive.program(VDISK, "usr/bin/vdisk")
+        self.archive.program(SERVER, "usr/bin/vdisk-server")
+        report = self.boot(scenario, ["sfdisk", "mkfs.ext4", "e2fsck", "mkfs.vfat", *tools],
+                           drives=[f"file={self.scratch},format=raw,if=virtio,discard=unmap,cache=unsafe"])
+        self.assertEqual(list(report.cases), list(cases))
+        return report
+
+    def from_guest(self, image):
+        """A copy of an image as the guest left it."""
+        copy = self.folder / image
+        run("debugfs", "-R", f"dump /{image} {copy}", self.scratch)
+        return copy
+
+    def test_attach(self):
         cases = {"fuse-vhdx": ("attach_disk", "a.vhdx", "fuse"), "loop-vhd": ("attach_disk", "fixed.vhd", "loop"),
                  "nbd-chain": ("attach_disk", "leaf.vhdx", "nbd"), "nbd-killed": ("attach_killed", "c.vhdx", "nbd"),
                  "nbd-force": ("attach_force", "c.vhdx", "nbd")}
@@ -334,20 +362,32 @@ class Attaching(Case):
                       "nbd-vhdx": ("attach_disk", "b.vhdx", "nbd"), "nbd-vhd": ("attach_disk", "b.vhd", "nbd"),
                       "nbd-large-sectors": ("attach_disk", "large.vhdx", "nbd"),
                       "nbd-killed-vhd": ("attach_killed", "c.vhd", "nbd")}
-        made = {"leaf.vhdx": "--parent base.vhdx", "large.vhdx": "--size 64M --logical-sector-size 4096"}
-        scenario = "mkdir /scratch; mount /dev/vda /scratch; cd /scratch; export VDISK_SERVER=/usr/bin/vdisk-server\n"
-        for image in ["base.vhdx", *dict.fromkeys(image for _, image, _ in cases.values())]:
-            how = made.get(image, "--size 64M" + (" --type fixed" if image.startswith("fixed") else ""))
-            scenario += f"vdisk create {image} {how} --quiet\n"
-        for name, words in cases.items():
-            scenario += f"run_case {name} {words[0]} /scratch/{words[1]} {words[2]}\n"
-        scenario += "cd /; umount /scratch || echo CASE umount FAILED >&3\n"
-        self.archive.program(VDISK, "usr/bin/vdisk")
-        self.archive.program(SERVER, "usr/bin/vdisk-server")
-        report = self.boot(scenario, ["sfdisk", "mkfs.ext4", "e2fsck", "mkfs.vfat"],
-                           drives=[f"file={scratch},format=raw,if=virtio,discard=unmap,cache=unsafe"])
-        self.assertEqual(list(report.cases), list(cases))
+        report = self.run_cases(cases)
         print(f"note: a killed worker held writes up for at most {report.said['pause-nbd']} s", file=sys.stderr)
+
+    def test_udev_knows_our_disks(self):
+        self.archive.udev(UDEV)
+        cases = {"fuse-vhdx": ("identified", "a.vhdx", "fuse", "VHDX"), "fuse-vhd": ("identified", "a.vhd", "fuse", "VHD"),
+                 "loop-vhd": ("identified", "fixed.vhd", "loop", "VHD"), "nbd-vhdx": ("identified", "b.vhdx", "nbd", "VHDX"),
+                 "disk-nbd": ("attach_disk", "c.vhdx", "nbd"), "disk-loop": ("attach_disk", "fixed.vhdx", "loop")}
+        self.run_cases(cases, before="/lib/systemd/systemd-udevd --daemon; udevadm trigger; udevadm settle\n",
+                       tools=["lsblk"])
+
+    def test_the_system_s_moments(self):
+        """Update, sleep, shutdown; and a kernel that sends nothing again to a FUSE server's successor."""
+        cases = {"nbd-restarted": ("attach_restarted", "r.vhdx", "nbd"), "fuse-killed": ("attach_killed_unanswered", "k.vhdx", "fuse"),
+                 "fuse-down": ("attach_shut_down", "d.vhdx", "fuse"), "nbd-down": ("attach_shut_down", "e.vhd", "nbd"),
+                 "loop-down": ("attach_shut_down", "fixed.vhdx", "loop")}
+        self.run_cases(cases)
+        for image in ("k.vhdx", "d.vhdx", "e.vhd", "fixed.vhdx"):
+            self.assert_clean(self.from_guest(image))
+
+    def test_the_machine_sleeps(self):
+        cases = {"loop-suspended": ("attach_suspended", "fixed.vhd", "loop"), "nbd-suspended": ("attach_suspended", "t.vhdx", "nbd"),
+                 "fuse-suspended": ("attach_suspended", "s.vhdx", "fuse")}
+        self.run_cases(cases)
+        for image in ("fixed.vhd", "t.vhdx", "s.vhdx"):
+            self.assert_clean(self.from_guest(image))
 
 
 def missing():
@@ -358,7 +398,7 @@ def missing():
 
 
 def main():
-    global VDISK, SERVER, KERNEL
+    global VDISK, SERVER, KERNEL, UDEV
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vdisk", required=True)
     parser.add_argument("--server", required=True)
@@ -369,7 +409,7 @@ def main():
     reason = missing()
     if not reason:
         try:
-            KERNEL = Kernel(arguments.cache.resolve())
+            KERNEL, UDEV = Kernel(arguments.cache.resolve()), Udev(arguments.cache.resolve())
         except Unavailable as why:
             reason = str(why)
     if reason:

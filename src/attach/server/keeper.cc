@@ -22,6 +22,7 @@
 #include "attach/registry.h"
 #include "attach/server/partition_watch.h"
 #include "attach/server_program.h"
+#include "attach/udev.h"
 #include "base/fault.h"
 
 namespace vdisk::attach {
@@ -88,6 +89,8 @@ class Keeper {
       return published;
     }
     ::alarm(0);
+    // What udev has seen of the device so far, it has seen before there was a record.
+    announce(provided_->device->node());
     return answer();
   }
 
@@ -239,7 +242,9 @@ class Keeper {
   }
 
   void on_partitions() {
-    if (partitions_->look(*provided_->device, provided_->info)) show_changes();
+    if (!partitions_->look(*provided_->device, provided_->info)) return;
+    show_changes();
+    announce(provided_->device->node());
   }
 
   /// Waits until the partitions follow what was written before this call.
@@ -320,6 +325,7 @@ class Keeper {
     control_.reset();
     partitions_.reset();
     provided_.reset();
+    announce(node);
     lingering_ = {node, backing};
     // What was asked for by force is done: who still has the device has nothing but errors from it, and an
     // image that could not be closed is as after a power cut.

@@ -126,25 +126,20 @@ attach_disk() {
 
 # attach_killed IMAGE PROVIDER: the processes of an attachment are killed while the disk is written.
 attach_killed() {
-  disk=$(vdisk attach "$1" --provider "$2")
-  mkfs.ext4 -q -F "$disk"
-  mkdir -p /mnt/a
-  mount "$disk" /mnt/a
+  attach_with_ext4 "$1" "$2"
   worst=0
   for victim in companion_process process companion_process companion_process; do
-    mkdir -p /mnt/a/new
-    fill /mnt/a/new &
-    writer=$!
-    usleep 300000
     before=$(cut -d. -f1 /proc/uptime)
-    kill -9 "$(vdisk list --json | sed -n "s/.*\"$victim\": *\([0-9]*\).*/\1/p")"
-    wait "$writer"
+    fill_while kill -9 "$(process_of "$victim")"
     pause=$(($(cut -d. -f1 /proc/uptime) - before))
     if test "$pause" -gt "$worst"; then worst=$pause; fi
-    rm -rf /mnt/a/old
-    mv /mnt/a/new /mnt/a/old
   done
   say "pause-$2" "$worst"
+  nothing_is_lost "$1"
+}
+
+# nothing_is_lost IMAGE: of what is on $disk, mounted on /mnt/a; what was filled in last is in its folder `old`.
+nothing_is_lost() {
   fill /mnt/a
   sync
   sum=$(filled_sum /mnt/a)
@@ -157,6 +152,154 @@ attach_killed() {
   test "$(filled_sum /mnt/a/old)" = "$sum"
   umount /mnt/a
   vdisk detach "$1"
+  vdisk check --chain "$1"
+}
+
+# fill_while COMMAND ARG…: files are written to $disk, mounted on /mnt/a, while that runs.
+fill_while() {
+  mkdir -p /mnt/a/new
+  fill /mnt/a/new &
+  writer=$!
+  usleep 300000
+  "$@"
+  wait "$writer"
+  rm -rf /mnt/a/old
+  mv /mnt/a/new /mnt/a/old
+}
+
+attach_with_ext4() {
+  disk=$(vdisk attach "$1" --provider "$2")
+  mkfs.ext4 -q -F "$disk"
+  mkdir -p /mnt/a
+  mount "$disk" /mnt/a
+}
+
+# attach_restarted IMAGE PROVIDER: the attachment gets new processes while the disk is written.
+attach_restarted() {
+  dmesg -c >/dev/null
+  attach_with_ext4 "$1" "$2"
+  for _ in 1 2 3; do
+    server=$(process_of process)
+    fill_while vdisk restart "$1"
+    test "$(process_of process)" != "$server"
+  done
+  nothing_is_lost "$1"
+}
+
+process_of() { vdisk list --json | sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p"; }
+
+# attach_suspended IMAGE PROVIDER: the machine sleeps while the disk is written, and wakes up by its clock.
+attach_suspended() {
+  dmesg -c >/dev/null
+  attach_with_ext4 "$1" "$2"
+  for mode in freeze; do
+    slept=$(cat /sys/power/suspend_stats/success)
+    fill_while rtcwake -u -m "$mode" -s 3
+    test "$(cat /sys/power/suspend_stats/success)" = "$((slept + 1))"
+  done
+  say "sleeps-$2" "$(cat /sys/power/suspend_stats/success)"
+  nothing_is_lost "$1"
+}
+
+# attach_shut_down IMAGE PROVIDER: as systems go down: all processes are asked to end, then what is mounted goes.
+attach_shut_down() {
+  attach_with_ext4 "$1" "$2"
+  fill /mnt/a
+  sum=$(filled_sum /mnt/a)
+  kill -TERM -1
+  usleep 500000
+  pattern 33333 9 >/mnt/a/late
+  test "$(filled_sum /mnt/a)" = "$sum"
+  umount /mnt/a
+  waited=0
+  while pidof vdisk-server; do
+    test "$waited" -lt 100
+    waited=$((waited + 1))
+    usleep 200000
+  done
+  test "$(vdisk list --json | tr -d ' \n')" = '[]'
+  vdisk check --chain "$1"
+}
+
+# attach_killed_unanswered IMAGE PROVIDER: a kernel that does not send again what a killed process has not answered.
+# Errors are allowed, but no device that hangs and no damaged image.
+attach_killed_unanswered() {
+  attach_with_ext4 "$1" "$2"
+  fill /mnt/a
+  sync
+  sum=$(filled_sum /mnt/a)
+  mkdir /mnt/a/new
+  (while fill /mnt/a/new; do rm -rf /mnt/a/new/folder; done) &
+  writer=$!
+  usleep 700000
+  kill -9 "$(process_of companion_process)"
+  failed=0
+  wait "$writer" || failed=$?
+  say "unanswered-$2" "$failed"
+  umount /mnt/a
+  waited=0
+  while pidof vdisk-server; do
+    test "$waited" -lt 100
+    waited=$((waited + 1))
+    usleep 200000
+  done
+  test "$(vdisk list --json | tr -d ' \n')" = '[]'
+  vdisk check --chain "$1"
+  disk=$(vdisk attach "$1" --provider "$2")
+  e2fsck -f -p "$disk" || test $? = 1
+  mount "$disk" /mnt/a
+  test "$(filled_sum /mnt/a)" = "$sum"
+  umount /mnt/a
+  vdisk detach "$1"
+  vdisk check --chain "$1"
+}
+
+# identified IMAGE PROVIDER MODEL: udev, and who asks it, know the disk and its partitions.
+identified() {
+  disk=$(vdisk attach "$1" --provider "$2")
+  id=$(vdisk list --json | sed -n 's/.*"disk_id": *"\([^"]*\)".*/\1/p')
+  link=/dev/disk/by-id/vdisk-$id
+  udevadm settle
+  test "$(lsblk -dnro SERIAL,MODEL "$disk")" = "$id $3"
+  test "$(readlink -f "$link")" = "$disk"
+  udevadm info -q property -n "$disk" | grep -qx "VDISK_IMAGE=$1"
+  printf 'label: gpt\nsize=40MiB, name=first\nname=second\n' | sfdisk -q --no-reread --no-tell-kernel "$disk"
+  vdisk list
+  udevadm settle
+  test "$(udevadm info -q property -n "$disk" | grep ID_PART_TABLE_TYPE)" = ID_PART_TABLE_TYPE=gpt
+  for number in 1 2; do
+    test "$(readlink -f "$link-part$number")" = "${disk}p$number"
+    udevadm info -q property -n "${disk}p$number" | grep -qx "ID_SERIAL=$id"
+  done
+  # The partitions are there from the start when it is attached again, and nobody takes them away for a moment.
+  vdisk detach "$1"
+  udevadm settle
+  test ! -e "$link" && test ! -e "$link-part1"
+  disk=$(vdisk attach "$1" --provider "$2")
+  udevadm settle
+  test "$(readlink -f "$link-part2")" = "${disk}p2"
+  udevadm monitor --kernel >/tmp/events &
+  monitor=$!
+  usleep 500000
+  for _ in 1 2 3; do
+    dd if=/dev/null of="$disk" conv=notrunc
+    vdisk list
+    udevadm settle
+    usleep 300000
+  done
+  kill "$monitor"
+  grep -q "change.*/${disk#/dev/} " /tmp/events
+  if grep "remove" /tmp/events; then false; fi
+  # Nothing is left of one whose processes were both killed.
+  server=$(process_of process)
+  kill -STOP "$server"
+  kill -9 "$(process_of companion_process)" "$server"
+  usleep 500000
+  vdisk list
+  udevadm settle
+  test "$(vdisk list --json | tr -d ' \n')" = '[]'
+  test ! -e "$link" && test ! -e "$link-part1"
+  if lsblk -dnro SERIAL "$disk" | grep "$id"; then false; fi
   vdisk check --chain "$1"
 }
 
