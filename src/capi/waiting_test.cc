@@ -101,24 +101,36 @@ TEST(WaitingThreads, AllOfSeveralAreTakenAtOnce) {
   waiters.await_gone(2);
 }
 
-/// What set() lets go is gone, even if reset() follows before the thread has run.
+/// Is never signalled, and knows that somebody waits for it.
+class Probe final : public Waitable {
+ public:
+  bool asked() const {
+    const MutexLock lock(wait_lock);
+    return asked_;
+  }
+
+ private:
+  bool signalled() const VDISK_REQUIRES(wait_lock) override {
+    asked_ = true;
+    return false;
+  }
+  mutable bool asked_ VDISK_GUARDED_BY(wait_lock) = false;
+};
+
+/// Whom set() lets go is gone, even if reset() follows before the thread has run.
 TEST(WaitingThreads, ASetEventIsNotMissed) {
-  const Event event(true, false);
-  const std::array<std::shared_ptr<const Waitable>, 1> objects{
-      std::shared_ptr<const Waitable>(std::shared_ptr<void>(), &event)};
   for (int round = 0; round < 200; ++round) {
-    std::atomic<bool> gone{false};
+    const auto event = std::make_shared<const Event>(true, false);
+    const auto probe = std::make_shared<const Probe>();
     std::thread thread([&] {
-      EXPECT_TRUE(wait_for(objects, false, INFINITE));
-      gone = true;
+      const std::array<std::shared_ptr<const Waitable>, 2> objects{probe, event};
+      EXPECT_EQ(wait_for(objects, false, 60'000), 1U);
     });
-    // As long as the thread has not begun to wait there is nothing to let go.
-    while (!gone) {
-      event.set();
-      event.reset();
-      std::this_thread::yield();
-    }
+    while (!probe->asked()) std::this_thread::yield();
+    event->set();
+    event->reset();
     thread.join();
+    if (HasFailure()) return;
   }
 }
 
