@@ -143,9 +143,6 @@ class Case(unittest.TestCase):
         report = guest.run()
         print(f"note: {self.id().rpartition('.')[2]}: the guest lived {report.seconds:.0f} s", file=sys.stderr)
         failed = {name: result for name, result in report.cases.items() if result != "ok"}
-        console = os.environ.get("GUESTDBG")
-        if console:
-            pathlib.Path(console).write_text(report.console)
         self.assertEqual(failed, {}, report.console[-6000:])
         return report
 
@@ -370,24 +367,18 @@ class Attaching(Case):
         cases = {"fuse-vhdx": ("identified", "a.vhdx", "fuse", "VHDX"), "fuse-vhd": ("identified", "a.vhd", "fuse", "VHD"),
                  "loop-vhd": ("identified", "fixed.vhd", "loop", "VHD"), "nbd-vhdx": ("identified", "b.vhdx", "nbd", "VHDX"),
                  "disk-nbd": ("attach_disk", "c.vhdx", "nbd"), "disk-loop": ("attach_disk", "fixed.vhdx", "loop")}
-        self.run_cases(cases, before="/lib/systemd/systemd-udevd --daemon; udevadm trigger; udevadm settle\n",
+        self.run_cases(cases, before="(cd /; /lib/systemd/systemd-udevd --daemon); udevadm trigger; udevadm settle\n",
                        tools=["lsblk"])
 
     def test_the_system_s_moments(self):
-        """Update, sleep, shutdown; and a kernel that sends nothing again to a FUSE server's successor."""
+        """Update, shutdown; and a kernel that sends nothing again to a FUSE server's successor."""
         cases = {"nbd-restarted": ("attach_restarted", "r.vhdx", "nbd"), "fuse-killed": ("attach_killed_unanswered", "k.vhdx", "fuse"),
                  "fuse-down": ("attach_shut_down", "d.vhdx", "fuse"), "nbd-down": ("attach_shut_down", "e.vhd", "nbd"),
                  "loop-down": ("attach_shut_down", "fixed.vhdx", "loop")}
-        self.run_cases(cases)
+        report = self.run_cases(cases)
         for image in ("k.vhdx", "d.vhdx", "e.vhd", "fixed.vhdx"):
             self.assert_clean(self.from_guest(image))
-
-    def test_the_machine_sleeps(self):
-        cases = {"loop-suspended": ("attach_suspended", "fixed.vhd", "loop"), "nbd-suspended": ("attach_suspended", "t.vhdx", "nbd"),
-                 "fuse-suspended": ("attach_suspended", "s.vhdx", "fuse")}
-        self.run_cases(cases)
-        for image in ("fixed.vhd", "t.vhdx", "s.vhdx"):
-            self.assert_clean(self.from_guest(image))
+        print(f"note: a killed FUSE worker: its writer's status was {report.said['unanswered-fuse']}", file=sys.stderr)
 
 
 def missing():

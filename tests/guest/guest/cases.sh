@@ -188,19 +188,6 @@ attach_restarted() {
 
 process_of() { vdisk list --json | sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p"; }
 
-# attach_suspended IMAGE PROVIDER: the machine sleeps while the disk is written, and wakes up by its clock.
-attach_suspended() {
-  dmesg -c >/dev/null
-  attach_with_ext4 "$1" "$2"
-  for mode in freeze; do
-    slept=$(cat /sys/power/suspend_stats/success)
-    fill_while rtcwake -u -m "$mode" -s 3
-    test "$(cat /sys/power/suspend_stats/success)" = "$((slept + 1))"
-  done
-  say "sleeps-$2" "$(cat /sys/power/suspend_stats/success)"
-  nothing_is_lost "$1"
-}
-
 # attach_shut_down IMAGE PROVIDER: as systems go down: all processes are asked to end, then what is mounted goes.
 attach_shut_down() {
   attach_with_ext4 "$1" "$2"
