@@ -362,6 +362,7 @@ class Attaching(Case):
         report = self.run_cases(cases)
         print(f"note: a killed worker held writes up for at most {report.said['pause-nbd']} s", file=sys.stderr)
 
+    @unittest.skipUnless(os.environ.get("VDISK_LONG"), "a boot of minutes: with VDISK_LONG")
     def test_udev_knows_our_disks(self):
         self.archive.udev(UDEV)
         cases = {"fuse-vhdx": ("identified", "a.vhdx", "fuse", "VHDX"), "fuse-vhd": ("identified", "a.vhd", "fuse", "VHD"),
