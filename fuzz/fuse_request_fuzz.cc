@@ -49,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                               {"partition1.raw", &disk, {{kMiB}, 2 * kMiB}, false},
                               {"partition2.raw", &disk, {{3 * kMiB}, kMiB}, true}},
                              {});
-  static std::vector<std::byte> out(fuse::kMostPayloadBytes);
+  static std::vector<std::byte> out(kMostPayloadBytes);
   while (size >= 2) {
     const bool as_it_is = (data[0] & 1) != 0;
     const std::size_t length = std::min<std::size_t>((data[0] >> 1) * std::size_t{16} + data[1], size - 2);
