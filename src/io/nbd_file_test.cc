@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,9 +36,7 @@ class MemoryServer {
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);
     if (::posix_spawnp(&pid_, "nbdkit", nullptr, nullptr, arguments.data(), environ) != 0) pid_ = -1;
-    struct stat stat{};
-    for (int i = 0; pid_ > 0 && i < 5000 && ::stat(socket.c_str(), &stat) != 0; ++i)
-      std::this_thread::sleep_for(2ms);
+    for (int i = 0; pid_ > 0 && i < 5000 && !listens(socket); ++i) std::this_thread::sleep_for(2ms);
   }
   ~MemoryServer() {
     if (pid_ <= 0) return;
@@ -55,6 +52,16 @@ class MemoryServer {
   std::string uri() const { return "nbd+unix:///?socket=" + folder_.path("s"); }
 
  private:
+  /// A socket has its name a moment before anybody can call there.
+  static bool listens(const std::string& path) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
+    const UniqueFd caller(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const void* const generic = &address;
+    return ::connect(caller.get(), static_cast<const sockaddr*>(generic), sizeof address) == 0;
+  }
+
   const testing::TempFolder folder_;
   pid_t pid_ = -1;
 };
