@@ -22,13 +22,13 @@
 
 namespace vdisk::attach {
 
+std::string base_name(const std::string& node) { return node.substr(node.rfind('/') + 1); }
+
 namespace {
 
 namespace fs = std::filesystem;
 
 constexpr std::uint64_t kLargestSectorBytes = 4096;
-
-std::string base_name(const std::string& node) { return node.substr(node.rfind('/') + 1); }
 
 std::optional<dev_t> block_number(const std::string& path) {
   struct stat status{};

@@ -23,6 +23,9 @@ enum class DeviceState {
   kForeign,  ///< Shows something else, or cannot be asked.
 };
 
+/// "loop0" of "/dev/loop0": what sysfs calls the device.
+std::string base_name(const std::string& node);
+
 /// Sees to it that `node` is the block device `number`: makes it (0600) where nobody fills /dev.
 Status make_node(const std::string& node, dev_t number);
 /// The same for a disk that the kernel has under the node's name.

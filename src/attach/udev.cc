@@ -15,8 +15,6 @@ namespace vdisk::attach {
 
 namespace {
 
-std::string base_name(const std::string& node) { return node.substr(node.rfind('/') + 1); }
-
 /// "p12" of /dev/loop0p12 behind /dev/loop0.
 bool is_partition_suffix(std::string_view text) noexcept {
   return text.size() > 1 && text.front() == 'p' &&

@@ -18,20 +18,25 @@ class WritingCrashes : public ::testing::TestWithParam<Shape> {};
 INSTANTIATE_TEST_SUITE_P(Shapes, WritingCrashes, ::testing::ValuesIn(all_shapes()),
                          [](const auto& shape) { return shape.param.name(); });
 
+/// Of random scripts: few states of each crash point, as there are many of these.
+ExploreOptions options_for_scripts(std::uint64_t seed) {
+  ExploreOptions options;
+  options.seed = seed;
+  options.exhaustive_pieces = 5;
+  options.random_states = 16;
+  options.trashed_states = 6;
+  options.most_states = 32;
+  options.recover_every = 16;
+  options.recovery_states = 6;
+  return options;
+}
+
 TEST_P(WritingCrashes, AtAnyMomentOfRandomWorkKeepWhatWasFlushed) {
   std::uint64_t states = 0;
   for (std::uint64_t seed = 1; seed <= 4 * testing::search_scale(); ++seed) {
-    ExploreOptions options;
-    options.seed = seed;
-    options.exhaustive_pieces = 5;
-    options.random_states = 16;
-    options.trashed_states = 6;
-    options.most_states = 32;
-    options.recover_every = 16;
-    options.recovery_states = 6;
     const Script before = random_script(GetParam(), seed * 1000, 12);
     const Script script = random_script(GetParam(), seed, 36);
-    const ExploreReport report = explore(GetParam(), before, script, options);
+    const ExploreReport report = explore(GetParam(), before, script, options_for_scripts(seed));
     ASSERT_EQ(report.failure, "") << "script seed " << seed;
     states += report.states;
   }
@@ -42,19 +47,11 @@ TEST_P(WritingCrashes, AtAnyMomentOfRandomWorkKeepWhatWasFlushed) {
 TEST_P(WritingCrashes, AtAnyMomentOfASuccessionKeepWhatWasAnswered) {
   std::uint64_t states = 0;
   for (std::uint64_t seed = 1; seed <= 2 * testing::search_scale(); ++seed) {
-    ExploreOptions options;
-    options.seed = seed;
-    options.exhaustive_pieces = 5;
-    options.random_states = 16;
-    options.trashed_states = 6;
-    options.most_states = 32;
-    options.recover_every = 16;
-    options.recovery_states = 6;
     const Script before = random_script(GetParam(), seed * 2000, 12);
     Script script = random_script(GetParam(), seed + 500, 32);
     for (std::size_t at = 5; at < script.size(); at += 7)
       script.insert(script.begin() + at, Step::succession());
-    const ExploreReport report = explore(GetParam(), before, script, options);
+    const ExploreReport report = explore(GetParam(), before, script, options_for_scripts(seed));
     ASSERT_EQ(report.failure, "") << "script seed " << seed;
     states += report.states;
   }
